@@ -1,0 +1,1 @@
+"""Turns Apache Kafka's message schemas (``specs/``) into the Python package ``kafka_protocol`` (``generated/``)."""
