@@ -1,4 +1,5 @@
-"""Owns: what the services need from the world, as small protocols in domain terms. Must never know: who implements them.
+"""Owns: what the services need from the world, as small protocols in domain terms.
+Must never know: who implements them.
 
 Each port is written for its consumer and has at most six methods. Every adapter of a port passes the same suite in
 ``tests/ports``. Sections: time; log storage; topics; offsets and groups.
@@ -6,9 +7,10 @@ Each port is written for its consumer and has at most six methods. Every adapter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from kafka_server.domain.partition import Partition
 from kafka_server.domain.topic import Topic
 
 # ---- time ----------------------------------------------------------------------------------------------------------
@@ -28,6 +30,72 @@ class Clock(Protocol):
 
     def call_later(self, delay_ms: float, callback: Callable[[], None]) -> Timer:
         """Runs ``callback`` once, on the event loop, ``delay_ms`` milliseconds from now."""
+
+
+# ---- log storage ---------------------------------------------------------------------------------------------------
+
+Buffer = bytes | bytearray | memoryview
+
+
+class PartitionLog(Protocol):
+    """The stored bytes of one partition: v2 batches in ascending order of offset, possibly with gaps between them.
+
+    It does not know what is in a batch beyond the facts that ``append`` tells. A method that returns
+    ``X | Awaitable[X]`` returns X when no waiting is needed, so that the hot path stays free of tasks; an adapter
+    that must read cold data or call fsync returns an awaitable instead.
+    """
+
+    def append(
+        self, head: Buffer, body: Buffer, base_offset: int, last_offset: int, max_timestamp: int
+    ) -> Awaitable[None] | None:
+        """Writes one batch, given in two pieces (``head`` was rebuilt, ``body`` is the client's), in one go.
+
+        The bytes can be read when the call returns. They are as durable as the flush policy promises when the
+        awaitable is done, or at once when there is none. Keeps neither buffer. Raises StorageError when nothing was
+        written; the log is unchanged then.
+        """
+
+    def read(self, offset: int, size_max: int, end_offset: int) -> memoryview | Awaitable[memoryview]:
+        """Whole batches, from the one that holds ``offset`` (or the next one after it) up to ``size_max`` bytes.
+
+        The first batch comes even when it is larger than ``size_max``. Batches at or above ``end_offset`` stay back.
+        Empty when there is none. The memory never changes afterwards.
+        """
+
+    def find_batch(
+        self, timestamp_ms: int | None, start_offset: int, end_offset: int
+    ) -> memoryview | Awaitable[memoryview]:
+        """The first batch that ends at or above ``start_offset``, starts below ``end_offset`` and whose largest
+        timestamp is at least ``timestamp_ms``; with None the first among those with the largest timestamp of all.
+        Empty when there is none.
+        """
+
+    def truncate_prefix(self, offset: int) -> Awaitable[None] | None:
+        """Forgets what lies wholly below ``offset``, as far as its layout allows; what is left may still be read."""
+
+    def retention_offset(self, keep_bytes: int, keep_after_ms: int, end_offset: int) -> int:
+        """Where the log could start so that at least ``keep_bytes`` (-1: all) bytes stay, and everything whose
+        largest timestamp is at or above ``keep_after_ms`` (-1: all) does. Never above ``end_offset``.
+        """
+
+    def size_bytes(self) -> int:
+        """Bytes held."""
+
+
+class LogRepository(Protocol):
+    """Opens and removes the logs of partitions."""
+
+    async def open(self, topic: Topic, partition: Partition) -> PartitionLog:
+        """The log of that partition, created when there is none yet. What is stored is replayed into ``partition``
+        (``restore``, then ``replay`` per batch), so that offsets, epochs and producers are as they were.
+        Settings are read from ``topic.settings`` whenever they matter, because they may change.
+        """
+
+    async def remove(self, topic: Topic, partition: Partition) -> None:
+        """Deletes that log for good; bytes that were handed out before stay readable."""
+
+    async def close(self) -> None:
+        """Makes everything durable and marks the shutdown as clean."""
 
 
 # ---- topics ----------------------------------------------------------------------------------------------------------
