@@ -8,7 +8,10 @@ Each port is written for its consumer and has at most six methods. Every adapter
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from kafka_server.application.context import RequestContext
 
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.topic import Topic
@@ -124,3 +127,13 @@ class TopicRepository(Protocol):
 
     async def remove(self, topic: Topic) -> None:
         """Forgets the topic. Raises UnknownTopicOrPartition when it is not stored."""
+
+# ---- addresses -----------------------------------------------------------------------------------------------------
+
+
+class AdvertisedListeners(Protocol):
+    """Which address a client is told to come back to (Metadata, FindCoordinator, DescribeCluster)."""
+
+    def address_for(self, context: RequestContext) -> tuple[str, int]:
+        """Host and port for the client of this request: ``advertised.listeners`` of the listener that it came in by,
+        else the very address that it reached. That default is right behind no proxy and needs no configuration."""
