@@ -45,7 +45,7 @@ class VirtualClock:
         return timer
 
     def advance(self, delay_ms: float) -> int:
-        """Moves time by ``delay_ms`` and runs what falls due, also timers set by those callbacks; returns how many ran."""
+        """Moves time by ``delay_ms`` and runs what falls due, also what callbacks set; returns how many ran."""
         if delay_ms < 0:
             raise ValueError(f"time does not run backwards: advance({delay_ms})")
         end_ms = self._now_ms + delay_ms
