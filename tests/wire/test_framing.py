@@ -138,7 +138,7 @@ def test_when_the_budget_is_used_up_one_frame_may_overdraw_it_and_the_next_waits
     assert second.starved
     retried: list[bool] = []
     budget.wait(lambda: retried.append(second.feed_again()))
-    feed(first, bytes(first.half_received()))
+    feed(first, bytes((1 << 20) + 4 - first.half_received()))
     first.pop()
     assert retried == [True]
     feed(second, bytes((1 << 20) + 4 - second.half_received()))
