@@ -1,0 +1,61 @@
+"""Owns: the command line of the generator: ``python -m codegen generate|check|import``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from codegen import generate
+from codegen.importer import import_releases
+from codegen.spec import SpecError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0 fine, 1 stale or refused."""
+    parser = argparse.ArgumentParser(prog="python -m codegen", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("generate", "write generated/"), ("check", "fail when generated/ is stale")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--specs", type=Path, default=ROOT / "specs", help="our specs, or upstream's schema folder")
+        command.add_argument("--output", type=Path, default=ROOT / "generated")
+    importing = commands.add_parser("import", help="merge Kafka releases into specs/messages, oldest first")
+    importing.add_argument("sources", nargs="+", type=Path, metavar="JAR_OR_DIR")
+    importing.add_argument("--specs", type=Path, default=ROOT / "specs")
+    options = parser.parse_args(arguments)
+    try:
+        return {"generate": _generate, "check": _check, "import": _import}[options.command](options)
+    except SpecError as error:
+        print(f"codegen: {error}", file=sys.stderr)
+        return 1
+
+
+def _generate(options: argparse.Namespace) -> int:
+    files = generate.render_all(options.specs)
+    changed = generate.write(files, options.output)
+    print(f"{len(files)} files in {options.output.name}/, {changed} changed")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    files = generate.render_all(options.specs)
+    differing = generate.stale(files, options.output)
+    for name in differing:
+        print(f"stale: {options.output.name}/{name}", file=sys.stderr)
+    if differing:
+        print("generated code does not match specs/: run `make codegen` and commit the result", file=sys.stderr)
+        return 1
+    print(f"{len(files)} files in {options.output.name}/ match {options.specs.name}/")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    names = import_releases(options.sources, options.specs / "messages")
+    print(f"{len(names)} messages in {options.specs.name}/messages")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
