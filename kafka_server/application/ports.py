@@ -61,28 +61,50 @@ class PartitionLog(Protocol):
     def read(self, offset: int, size_max: int, end_offset: int) -> memoryview | Awaitable[memoryview]:
         """Whole batches, from the one that holds ``offset`` (or the next one after it) up to ``size_max`` bytes.
 
-        The first batch comes even when it is larger than ``size_max``. Batches at or above ``end_offset`` stay back.
-        Empty when there is none. The memory never changes afterwards.
+        The first batch comes even when it is larger than ``size_max``. A batch whose last offset is at or above
+        ``end_offset`` stays back, and so does everything after it. Empty when there is none. The memory never
+        changes afterwards.
         """
 
     def find_batch(
         self, timestamp_ms: int | None, start_offset: int, end_offset: int
     ) -> memoryview | Awaitable[memoryview]:
-        """The first batch that ends at or above ``start_offset``, starts below ``end_offset`` and whose largest
-        timestamp is at least ``timestamp_ms``; with None the first among those with the largest timestamp of all.
-        Empty when there is none.
+        """The first batch that ends within [``start_offset``, ``end_offset``) and whose largest timestamp is at
+        least ``timestamp_ms``; with None the first among those with the largest timestamp of all. Empty when there
+        is none.
         """
 
     def truncate_prefix(self, offset: int) -> Awaitable[None] | None:
         """Forgets what lies wholly below ``offset``, as far as its layout allows; what is left may still be read."""
 
     def retention_offset(self, keep_bytes: int, keep_after_ms: int, end_offset: int) -> int:
-        """Where the log could start so that at least ``keep_bytes`` (-1: all) bytes stay, and everything whose
-        largest timestamp is at or above ``keep_after_ms`` (-1: all) does. Never above ``end_offset``.
+        """Where the log may start under retention: behind the oldest batches that can go.
+
+        A batch can go when at least ``keep_bytes`` remain without it (-1: size is no reason), or when its largest
+        timestamp is below ``keep_after_ms`` (-1: age is no reason), and it ends below ``end_offset``. The log may
+        decide in coarser pieces than batches. 0 when nothing can go.
         """
 
     def size_bytes(self) -> int:
         """Bytes held."""
+
+
+class Compression(Protocol):
+    """The codecs of the record formats; numbers as in ``record_batch.CODEC_NAMES``."""
+
+    def compress(self, codec: int, block: Buffer, level: int | None = None) -> bytes:
+        """The block as message format v2 wants it; ``level`` None stands for the codec's default."""
+
+    def decompress(self, codec: int, block: Buffer) -> bytes:
+        """The block before compression. Raises InvalidRecord when it is broken, or when what comes out exceeds the
+        bound by bytes or by ratio (a decompression bomb).
+        """
+
+    def compress_legacy(self, codec: int, block: Buffer) -> bytes:
+        """As message format v0 wants it: its lz4 frames carry a header checksum over too many bytes (KAFKA-3160)."""
+
+    def decompress_legacy(self, codec: int, block: Buffer) -> bytes:
+        """As message format v0 writes it: takes an lz4 frame whatever its header checksum says."""
 
 
 class LogRepository(Protocol):
@@ -127,6 +149,7 @@ class TopicRepository(Protocol):
 
     async def remove(self, topic: Topic) -> None:
         """Forgets the topic. Raises UnknownTopicOrPartition when it is not stored."""
+
 
 # ---- addresses -----------------------------------------------------------------------------------------------------
 

@@ -1,14 +1,62 @@
-"""Owns: the rules of one partition - offsets, high watermark, leader epochs, what may be appended.
-Must never know: bytes on disk, clocks, waiting clients, the wire.
+"""Owns: the rules of one partition - which offset a batch gets, who may read how far, what each leader epoch wrote.
+Must never know: where bytes lie, clocks, who waits, the wire.
+
+    log start offset      last stable offset      high watermark      log end offset
+         |  <= what read_committed sees |                |                   |
+         |  <= what everybody sees -------------------->|                   |
+         |  <= what is written ------------------------------------------->|
+
+With one replica the high watermark follows the log end offset as soon as the store says that a batch is safe.
+
+An append takes three steps, so that a store that fails leaves no trace: ``admit`` plans without changing anything, the
+store writes, ``advance`` makes it true. When the store has to wait for the disk, ``acknowledge`` moves the high
+watermark later.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
+
+from kafka_server.domain.errors import FencedLeaderEpoch, InvalidTxnState, OffsetOutOfRange, UnknownLeaderEpoch
+from kafka_server.domain.producer_state import ProducerStates, StoredBatch
+from kafka_server.domain.record_batch import TRANSACTIONAL, BatchHeader
+
+UNKNOWN_EPOCH = -1
+UNKNOWN_OFFSET = -1
+TO_HIGH_WATERMARK = -1
+"""In DeleteRecords: everything that can be read."""
+
+
+class EpochEntry(NamedTuple):
+    """A leader epoch and the offset of its first record."""
+
+    epoch: int
+    start_offset: int
+
+
+class EpochEnd(NamedTuple):
+    """A leader epoch and the offset behind its last record."""
+
+    epoch: int
+    end_offset: int
+
+
+UNKNOWN_EPOCH_END = EpochEnd(UNKNOWN_EPOCH, UNKNOWN_OFFSET)
 
 
 class Partition:
     """One partition of a topic, as rules without bytes."""
 
-    __slots__ = ("high_watermark", "index", "leader_epoch", "log_end_offset", "log_start_offset")
+    __slots__ = (
+        "_epochs",
+        "first_unstable_offset",
+        "high_watermark",
+        "index",
+        "leader_epoch",
+        "log_end_offset",
+        "log_start_offset",
+        "producers",
+    )
 
     def __init__(self, index: int, leader_epoch: int = 0) -> None:
         self.index = index
@@ -16,3 +64,170 @@ class Partition:
         self.log_start_offset = 0
         self.log_end_offset = 0
         self.high_watermark = 0
+        self.first_unstable_offset: int | None = None
+        """Offset of the earliest open transaction; None while there is none."""
+        self.producers = ProducerStates()
+        self._epochs = [EpochEntry(leader_epoch, 0)]
+
+    # ---- append ------------------------------------------------------------------------------------------------------
+
+    def admit(self, header: BatchHeader) -> StoredBatch | None:
+        """Whether a checked batch may be appended next: None if so, or the stored batch that it repeats.
+
+        The batch would get ``log_end_offset`` as its base offset. Raises OutOfOrderSequence, InvalidProducerEpoch or
+        InvalidTxnState. Changes nothing.
+        """
+        if header.producer_id >= 0:
+            repeated = self.producers.check(header)
+            if repeated is not None:
+                return repeated
+        if header.attributes & TRANSACTIONAL:
+            entry = self.producers.get(header.producer_id)
+            if entry is None or entry.transaction_first_offset is None:
+                raise InvalidTxnState("The batch does not belong to a transaction that is open in this partition")
+        return None
+
+    def advance(self, header: BatchHeader, timestamp: int, now_ms: int) -> None:
+        """The admitted batch was written at ``log_end_offset``; ``timestamp`` is the largest one it was stored with."""
+        base_offset = self.log_end_offset
+        self.log_end_offset = base_offset + header.last_offset_delta + 1
+        if header.producer_id >= 0:
+            self.producers.record(header, base_offset, timestamp, now_ms)
+
+    def acknowledge(self, end_offset: int) -> None:
+        """Everything below ``end_offset`` is as safe as the flush policy promises; readers may see it."""
+        if end_offset > self.high_watermark:
+            self.high_watermark = end_offset
+
+    # ---- read --------------------------------------------------------------------------------------------------------
+
+    @property
+    def last_stable_offset(self) -> int:
+        """Readers of committed data stop here: at the first open transaction, or at the high watermark."""
+        unstable = self.first_unstable_offset
+        if unstable is None or unstable > self.high_watermark:
+            return self.high_watermark
+        return unstable
+
+    def readable_end(self, offset: int, read_committed: bool) -> int:
+        """The offset that a read from ``offset`` must stay below.
+
+        Raises OffsetOutOfRange when ``offset`` is below the log start or above the log end - and only then, because
+        a client that is told so throws its position away.
+        """
+        if not self.log_start_offset <= offset <= self.log_end_offset:
+            raise OffsetOutOfRange(
+                f"Offset {offset} lies outside [{self.log_start_offset}, {self.log_end_offset}] of this partition"
+            )
+        return self.last_stable_offset if read_committed else self.high_watermark
+
+    # ---- log start ---------------------------------------------------------------------------------------------------
+
+    def delete_records(self, offset: int) -> int:
+        """Moves the log start offset up to ``offset`` (-1: the high watermark) and returns where it is now.
+
+        It never moves down. Raises OffsetOutOfRange for an offset above the high watermark or below -1.
+        """
+        target = self.high_watermark if offset == TO_HIGH_WATERMARK else offset
+        if not 0 <= target <= self.high_watermark:
+            raise OffsetOutOfRange(f"Offset {target} lies outside [0, {self.high_watermark}] of this partition")
+        if target > self.log_start_offset:
+            self.log_start_offset = target
+            self._forget_epochs_below(target)
+        return self.log_start_offset
+
+    # ---- leader epochs -----------------------------------------------------------------------------------------------
+
+    def check_leader_epoch(self, epoch: int) -> None:
+        """Compares the epoch a client believes in with ours; -1 is no opinion (KIP-320).
+
+        Raises FencedLeaderEpoch when the client is behind, UnknownLeaderEpoch when it is ahead.
+        """
+        if epoch == UNKNOWN_EPOCH or epoch == self.leader_epoch:
+            return
+        if epoch < self.leader_epoch:
+            raise FencedLeaderEpoch(f"The client has leader epoch {epoch}, the broker {self.leader_epoch}")
+        raise UnknownLeaderEpoch(f"The client has leader epoch {epoch}, the broker {self.leader_epoch}")
+
+    def epochs(self) -> list[EpochEntry]:
+        """Each leader epoch that has records, with its first offset; ascending in both."""
+        return list(self._epochs)
+
+    def epoch_of(self, offset: int) -> int:
+        """The leader epoch that wrote ``offset``, or -1 when it is not known."""
+        for entry in reversed(self._epochs):
+            if entry.start_offset <= offset:
+                return entry.epoch
+        return UNKNOWN_EPOCH
+
+    def end_of_epoch(self, epoch: int) -> EpochEnd:
+        """The largest known epoch that is not above ``epoch``, and where it ends (KIP-279).
+
+        The current epoch ends at the log end. An epoch older than all that are known ends where the first one starts;
+        one newer than all is unknown.
+        """
+        entries = self._epochs
+        if epoch == UNKNOWN_EPOCH or not entries:
+            return UNKNOWN_EPOCH_END
+        if epoch == entries[-1].epoch:
+            return EpochEnd(epoch, self.log_end_offset)
+        floor = epoch
+        for entry in entries:
+            if entry.epoch > epoch:
+                return EpochEnd(floor, entry.start_offset)
+            floor = entry.epoch
+        return UNKNOWN_EPOCH_END
+
+    def diverging_epoch(self, offset: int, last_fetched_epoch: int) -> EpochEnd | None:
+        """Where the reader's log and this one part, or None when they agree (KIP-595).
+
+        The reader says that the record before ``offset`` was written in ``last_fetched_epoch``.
+        Raises OffsetOutOfRange when that epoch is not known here.
+        """
+        if last_fetched_epoch == UNKNOWN_EPOCH:
+            return None
+        end = self.end_of_epoch(last_fetched_epoch)
+        if end.epoch == UNKNOWN_EPOCH or end.end_offset == UNKNOWN_OFFSET:
+            raise OffsetOutOfRange(f"No end offset is known for leader epoch {last_fetched_epoch}")
+        if end.epoch < last_fetched_epoch or end.end_offset < offset:
+            return end
+        return None
+
+    def begin_epoch(self, epoch: int) -> None:
+        """A new leadership begins at the log end. An epoch never goes back; an older one is ignored."""
+        if epoch <= self.leader_epoch:
+            return
+        self.leader_epoch = epoch
+        if self._epochs and self._epochs[-1].start_offset == self.log_end_offset:
+            self._epochs.pop()  # The epoch before wrote nothing.
+        self._epochs.append(EpochEntry(epoch, self.log_end_offset))
+
+    def _forget_epochs_below(self, offset: int) -> None:
+        entries = self._epochs
+        first = 0
+        while first + 1 < len(entries) and entries[first + 1].start_offset <= offset:
+            first += 1
+        # The epoch that covers the log start stays, and starts there now.
+        self._epochs = [
+            EpochEntry(entries[first].epoch, max(offset, entries[first].start_offset)),
+            *entries[first + 1 :],
+        ]
+
+    # ---- when a log is opened ----------------------------------------------------------------------------------------
+
+    def restore(self, log_start_offset: int, epochs: list[EpochEntry]) -> None:
+        """Starts from what a store knows before it replays its batches."""
+        self.log_start_offset = self.log_end_offset = self.high_watermark = log_start_offset
+        if epochs:
+            self._epochs = list(epochs)
+            self.leader_epoch = max(self.leader_epoch, epochs[-1].epoch)
+
+    def replay(self, header: BatchHeader) -> None:
+        """A batch that the store holds, in ascending order of offset."""
+        last_epoch = self._epochs[-1].epoch if self._epochs else UNKNOWN_EPOCH
+        if header.leader_epoch > last_epoch:
+            self._epochs.append(EpochEntry(header.leader_epoch, header.base_offset))
+            self.leader_epoch = max(self.leader_epoch, header.leader_epoch)
+        if header.producer_id >= 0 and header.base_sequence >= 0:
+            self.producers.record(header, header.base_offset, header.max_timestamp, header.max_timestamp)
+        self.log_end_offset = self.high_watermark = header.last_offset + 1
