@@ -61,7 +61,7 @@ connections.max.reauth.ms long medium read-only none default=0
   Longest life of a SASL session before the client has to authenticate again (KIP-368). 0 asks for no re-authentication.
 controlled.shutdown.enable boolean medium read-only none default=true
   Hands leadership to other brokers before a shutdown. A single broker has nobody to hand it to.
-controller.listener.names list high read-only none default= nonempty
+controller.listener.names list high read-only none nonempty
   Listeners of the controller role. There is no separate controller here; clients reach admin calls on every listener.
 controller.performance.always.log.threshold.ms long medium read-only none default=2000 min=0 internal
   Controller events that take longer than this are logged.
