@@ -37,14 +37,14 @@ def filler(size: int) -> bytes:
 
 
 STREAMS: dict[str, Frames] = {
-    "the shortest request": [filler(8)],
+    "the shortest request": [filler(10)],
     "one small request": [filler(40)],
-    "three in one read": [filler(40), filler(9), filler(300)],
-    "just carried over": [filler(4096), filler(8)],
-    "just too large to carry": [filler(4097), filler(8)],
+    "three in one read": [filler(40), filler(11), filler(300)],
+    "just carried over": [filler(4096), filler(10)],
+    "just too large to carry": [filler(4097), filler(10)],
     "around the scratch buffer": [filler(65_531), filler(65_532), filler(65_533), filler(20)],
-    "large then small": [filler(300_000), filler(8)],
-    "small then large then large": [filler(8), filler(1_000_000), filler(131_072)],
+    "large then small": [filler(300_000), filler(10)],
+    "small then large then large": [filler(10), filler(1_000_000), filler(131_072)],
 }
 
 
@@ -88,7 +88,7 @@ def test_frames_come_out_as_they_went_in_however_the_stream_is_cut(
 BROKEN: dict[str, tuple[bytes, str]] = {
     "negative size": (b"\xff\xff\xff\xff", "negative frame size, -1"),
     "above the limit": ((100 << 20 | 1).to_bytes(4, "big"), "above the limit"),
-    "too short for a header": (b"\0\0\0\7", "too short"),
+    "too short for a header": (b"\0\0\0\x09", "too short"),
     "empty": (b"\0\0\0\0", "too short"),
     "http": (b"GET / HTTP/1.1\r\n", "HTTP request"),
     "http 2": (b"PRI * HTTP/2.0\r\n", "HTTP/2"),

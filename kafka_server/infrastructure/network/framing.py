@@ -38,8 +38,8 @@ CARRY_MAX: Final = 4096
 FIRST_CAPACITY: Final = 128 * 1024
 """First capacity of a frame's own buffer (less when the frame is smaller); it doubles from there as bytes arrive."""
 
-FRAME_SIZE_MIN: Final = 8
-"""api_key, api_version and correlation_id: no request is shorter."""
+FRAME_SIZE_MIN: Final = 10
+"""api_key, api_version, correlation_id and the length of the client id: no request is shorter."""
 
 SUSPICIOUS_SIZE: Final = 16 * 1024 * 1024
 """Sizes above this are compared with the first bytes of other protocols. Read as a size, "GET " claims 1.1 GiB and a

@@ -1,0 +1,355 @@
+"""Owns: the listening sockets, which connections are let in, how long they may stay, how the server stops.
+Must never know: requests, APIs, configuration files.
+
+A sweep every few seconds looks at all connections instead of a timer per connection, so that time limits cost the
+requests nothing: it notices that the request counter did not move, or that a half-received frame does not grow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from kafka_server.application.context import RequestContext
+from kafka_server.infrastructure.network.connection import Connection, Dispatch, ServedRoute, Shared
+from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameBudget
+from kafka_server.infrastructure.network.notices import Notices
+from kafka_server.infrastructure.network.port_owner import who_listens_on
+
+log = logging.getLogger("kafka_server.network")
+
+FRAME_RATE_MIN: Final = 8 * 1024
+"""Bytes per second. After its grace time a frame must have arrived at this rate on average, or it is given up."""
+CLOSING_S_MAX: Final = 5.0
+"""How long a closing connection may take to read what was written to it."""
+SWEEP_S_MAX: Final = 5.0
+SWEEP_S_MIN: Final = 0.02
+
+
+@dataclass(slots=True, frozen=True)
+class Listener:
+    """Where to listen: ``name`` is Kafka's listener name, an empty host means all addresses, port 0 any free one."""
+
+    name: str
+    host: str
+    port: int
+    security_protocol: str = "PLAINTEXT"
+
+    def __str__(self) -> str:
+        return f"{self.name}://{format_address(self.host, self.port)}"
+
+
+@dataclass(slots=True, frozen=True)
+class Limits:
+    """What one server accepts. The names in quotes are Kafka's settings."""
+
+    request_size_max: int = 100 * 1024 * 1024
+    """``socket.request.max.bytes``"""
+    half_frame_bytes_max: int = 256 * 1024 * 1024
+    """``queued.max.request.bytes``: what all half-received and waiting frames may hold together."""
+    connections_max: int = 2**31 - 1
+    """``max.connections``"""
+    connections_per_ip_max: int = 2**31 - 1
+    """``max.connections.per.ip``"""
+    connections_per_ip_overrides: Mapping[str, int] = field(default_factory=dict)
+    """``max.connections.per.ip.overrides``"""
+    idle_ms_max: int = 600_000
+    """``connections.max.idle.ms``; negative: for ever."""
+    frame_grace_ms: int = 30_000
+    """How long any frame may take, however slowly it arrives."""
+    backlog: int = 50
+    """``socket.listen.backlog.size``"""
+    send_buffer_bytes: int = -1
+    """``socket.send.buffer.bytes``; -1 leaves it to the operating system, which adapts it to the connection."""
+    receive_buffer_bytes: int = -1
+    """``socket.receive.buffer.bytes``; -1 as above."""
+
+
+@dataclass(slots=True)
+class NetworkCounters:
+    """Only grow."""
+
+    accepted: int = 0
+    refused_total_limit: int = 0
+    refused_ip_limit: int = 0
+    closed_idle: int = 0
+    closed_slow: int = 0
+
+
+class BindError(Exception):
+    """A listener could not be opened; the text says which, why, and where possible who has the port."""
+
+
+class Server:
+    """``await start()``, serve, ``await stop()``. One event loop, any number of listeners."""
+
+    def __init__(self, dispatch: Dispatch, limits: Limits) -> None:
+        self.limits = limits
+        self.counters = NetworkCounters()
+        self.listeners: list[Listener] = []
+        """What is open, with the real ports."""
+        self._dispatch = dispatch
+        self._shared: Shared | None = None
+        self._servers: list[asyncio.Server] = []
+        self._per_ip: dict[str, int] = {}
+        self._serial = 0
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Event | None = None
+
+    # -- start and stop -----------------------------------------------------------------------------------------------
+
+    async def start(self, listeners: Sequence[Listener]) -> None:
+        """Opens all listeners or none. Raises BindError."""
+        loop = asyncio.get_running_loop()
+        limits = self.limits
+        self._shared = shared = Shared(
+            loop,
+            self._dispatch,
+            Notices(log, loop.time),
+            FrameBudget(limits.half_frame_bytes_max),
+            bytearray(SCRATCH_SIZE),
+            limits.request_size_max,
+        )
+        opened: list[tuple[Listener, list[socket.socket]]] = []
+        try:
+            for listener in listeners:
+                opened.append(self._open(listener))
+        except BindError:
+            for _, sockets in opened:
+                for sock in sockets:
+                    sock.close()
+            raise
+        for listener, sockets in opened:
+            for sock in sockets:
+
+                def connect(listener: Listener = listener) -> Connection:
+                    return Connection(shared, lambda c, t: self._admit(c, t, listener), self._forget)
+
+                self._servers.append(await loop.create_server(connect, sock=sock, backlog=limits.backlog))
+            self.listeners.append(listener)
+        self._sweep_later()
+
+    async def stop(self, grace_ms: int) -> None:
+        """Stops accepting, lets requests in flight finish for at most ``grace_ms``, closes everything."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        if self._shared is None:
+            return
+        connections = self._shared.connections
+        for connection in list(connections):
+            connection.drain()
+        await self._all_gone(grace_ms / 1000)
+        if connections:
+            log.info("%d connections did not finish in time and are cut", len(connections))
+        for connection in list(connections):
+            connection.abort()
+        await self._all_gone(CLOSING_S_MAX)
+
+    async def _all_gone(self, timeout_s: float) -> None:
+        if self._shared is None or not self._shared.connections:
+            return
+        self._empty = asyncio.Event()
+        try:
+            await asyncio.wait_for(self._empty.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+    # -- what metrics ask for -----------------------------------------------------------------------------------------
+
+    def connection_count(self) -> int:
+        return len(self._shared.connections) if self._shared is not None else 0
+
+    def routes(self) -> list[ServedRoute]:
+        """Every pair of API and version that was asked for so far, with its counters."""
+        return list(self._shared.routes.values()) if self._shared is not None else []
+
+    def half_frame_bytes(self) -> int:
+        return self._shared.budget.held_bytes if self._shared is not None else 0
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    def _admit(self, connection: Connection, transport: asyncio.Transport, listener: Listener) -> RequestContext | None:
+        """Counts the connection in and names it; None when a limit is reached."""
+        assert self._shared is not None
+        peer = transport.get_extra_info("peername")
+        local = transport.get_extra_info("sockname")
+        if not peer or not local:  # it was reset before we looked
+            return None
+        client_host, client_port = _plain_host(peer[0]), int(peer[1])
+        local_host, local_port = _plain_host(local[0]), int(local[1])
+        if not self._has_room_for(client_host):
+            return None
+        self._serial += 1
+        self.counters.accepted += 1
+        self._shared.connections[connection] = None
+        self._per_ip[client_host] = self._per_ip.get(client_host, 0) + 1
+        connection.sweep.idle_since_s = self._shared.loop.time()
+        return RequestContext(
+            listener_name=listener.name,
+            local_host=local_host,
+            local_port=local_port,
+            client_host=client_host,
+            client_port=client_port,
+            connection_id=f"{local_host}:{local_port}-{client_host}:{client_port}-{self._serial}",
+            security_protocol=listener.security_protocol,
+        )
+
+    def _has_room_for(self, client_host: str) -> bool:
+        assert self._shared is not None
+        limits, notices = self.limits, self._shared.notices
+        if len(self._shared.connections) >= limits.connections_max:
+            self.counters.refused_total_limit += 1
+            notices.warn("max.connections", f"Refusing {client_host}: max.connections={limits.connections_max} reached")
+            return False
+        of_ip = limits.connections_per_ip_overrides.get(client_host, limits.connections_per_ip_max)
+        if self._per_ip.get(client_host, 0) >= of_ip:
+            self.counters.refused_ip_limit += 1
+            notices.warn("max.connections.per.ip", f"Refusing {client_host}: max.connections.per.ip={of_ip} reached")
+            return False
+        return True
+
+    def _forget(self, connection: Connection) -> None:
+        assert self._shared is not None
+        connections = self._shared.connections
+        if connection not in connections:  # it was never let in
+            return
+        del connections[connection]
+        host = connection.context.client_host
+        self._per_ip[host] -= 1
+        if not self._per_ip[host]:
+            del self._per_ip[host]
+        if not connections and self._empty is not None:
+            self._empty.set()
+
+    # -- time limits --------------------------------------------------------------------------------------------------
+
+    def _sweep_later(self) -> None:
+        assert self._shared is not None
+        limits = [self.limits.frame_grace_ms]
+        if self.limits.idle_ms_max >= 0:
+            limits.append(self.limits.idle_ms_max)
+        interval_s = min(SWEEP_S_MAX, max(SWEEP_S_MIN, min(limits) / 4000))
+        self._sweep_timer = self._shared.loop.call_later(interval_s, self._sweep)
+
+    def _sweep(self) -> None:
+        assert self._shared is not None
+        now_s = self._shared.loop.time()
+        for connection in list(self._shared.connections):
+            self._look_at(connection, now_s)
+        self._sweep_later()
+
+    def _look_at(self, connection: Connection, now_s: float) -> None:
+        sweep = connection.sweep
+        if connection.is_closing():
+            sweep.closing_since_s = sweep.closing_since_s or now_s
+            if now_s - sweep.closing_since_s > CLOSING_S_MAX:
+                connection.abort()
+            return
+        if connection.requests != sweep.requests or connection.is_pending():
+            sweep.requests = connection.requests
+            sweep.idle_since_s = now_s
+            sweep.frame_since_s = 0.0
+        arrived = connection.half_received()
+        if not arrived or connection.is_held_back():
+            sweep.frame_since_s = 0.0
+        elif not sweep.frame_since_s:
+            sweep.frame_since_s = now_s
+        elif now_s - sweep.frame_since_s > self.limits.frame_grace_ms / 1000 + arrived / FRAME_RATE_MIN:
+            self.counters.closed_slow += 1
+            seconds = now_s - sweep.frame_since_s
+            connection.refuse("slow", f"a request that is still not complete after {seconds:.1f} s")
+            return
+        if 0 <= self.limits.idle_ms_max < (now_s - sweep.idle_since_s) * 1000 and not sweep.frame_since_s:
+            self.counters.closed_idle += 1
+            log.debug("Closing %s: idle for longer than connections.max.idle.ms", connection.context.connection_id)
+            connection.close()
+
+    # -- sockets ------------------------------------------------------------------------------------------------------
+
+    def _open(self, listener: Listener) -> tuple[Listener, list[socket.socket]]:
+        """Binds every address that the host stands for, all to one port."""
+        addresses = _resolve(listener)
+        port = listener.port
+        sockets: list[socket.socket] = []
+        try:
+            for family, address in addresses:
+                sock = socket.socket(family, socket.SOCK_STREAM)
+                sockets.append(sock)
+                self._prepare(sock, family)
+                sock.bind((address[0], port, *address[2:]))
+                port = sock.getsockname()[1]
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            raise BindError(_why_not(listener, port, error)) from error
+        return Listener(listener.name, listener.host, port, listener.security_protocol), sockets
+
+    def _prepare(self, sock: socket.socket, family: int) -> None:
+        sock.setblocking(False)
+        if os.name == "posix":  # on Windows the same option would let two servers share a port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # Accepted sockets inherit the buffer sizes.
+        if self.limits.send_buffer_bytes > 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes)
+        if self.limits.receive_buffer_bytes > 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.limits.receive_buffer_bytes)
+
+
+def format_address(host: str, port: int) -> str:
+    """``host:port``, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _plain_host(host: str) -> str:
+    """An IPv4 client that came through an IPv6 socket is shown, counted and advertised to as IPv4."""
+    return host.removeprefix("::ffff:") if host.startswith("::ffff:") and "." in host else host
+
+
+def _resolve(listener: Listener) -> list[tuple[int, tuple[str, int, int, int] | tuple[str, int]]]:
+    """Family and address of each socket to open; all interfaces means IPv4 and, where the machine has it, IPv6."""
+    try:
+        found = socket.getaddrinfo(
+            listener.host or None, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise BindError(f"Cannot listen on {listener}: the host {listener.host!r} is unknown ({error})") from error
+    addresses: list[tuple[int, tuple[str, int, int, int] | tuple[str, int]]] = []
+    for family, _, _, _, address in found:
+        if (family, address) not in addresses and (family == socket.AF_INET or _has_ipv6(address)):
+            addresses.append((family, address))  # type: ignore[arg-type]  # the stubs name the tuple's parts str | int
+    return sorted(addresses, key=lambda entry: entry[0] != socket.AF_INET)
+
+
+def _has_ipv6(address: object) -> bool:
+    """A machine may resolve IPv6 names without having IPv6: then that address is left out."""
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((address[0], 0))  # type: ignore[index]
+    except OSError as error:
+        return error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+    return True
+
+
+def _why_not(listener: Listener, port: int, error: OSError) -> str:
+    where = f"Cannot listen on {listener}"
+    if error.errno == errno.EADDRINUSE:
+        owner = who_listens_on(port)
+        return f"{where}: port {port} is taken" + (f" by {owner}" if owner else " by another process")
+    if error.errno == errno.EACCES:
+        return f"{where}: the operating system does not allow this user to open port {port}; choose one above 1023"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{where}: {listener.host} is not an address of this machine"
+    return f"{where}: {error.strerror or error}"
