@@ -1,0 +1,52 @@
+"""Owns: the list of texts that ``specs`` still lacks; ``python -m codegen check`` prints it.
+
+Must never know: layouts, templates, what a good text is (tests/codegen/test_abouts.py judges that).
+
+Every message needs an ``about``. Every field needs one where ``specs/apis.yaml`` says that the API is served, and in
+the headers and the consumer protocol, which each client of a served API has to read or write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from codegen.spec import Field, Message, SpecError, read_folder
+
+ALWAYS_SERVED = frozenset(
+    {"RequestHeader", "ResponseHeader", "ConsumerProtocolSubscription", "ConsumerProtocolAssignment"}
+)
+"""Messages without an API key whose fields are documented like those of a served API."""
+
+
+def missing(specs_dir: Path) -> list[str]:
+    """Names ``Message``, ``Message.Field`` or ``Message.Struct.Field`` for each text that is due and not there.
+
+    Raises: SpecError when apis.yaml or a message cannot be read.
+    """
+    served = served_messages(specs_dir)
+    names: list[str] = []
+    for message in read_folder(specs_dir / "messages"):
+        if not message.about:
+            names.append(message.name)
+        if message.name in served:
+            names += [path for path, item in fields(message) if not item.about]
+    return names
+
+
+def served_messages(specs_dir: Path) -> frozenset[str]:
+    """The messages whose fields must be documented: both directions of each API in apis.yaml, and ALWAYS_SERVED."""
+    path = specs_dir / "apis.yaml"
+    apis = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(apis, dict):
+        raise SpecError(f"{path}:1: expected a mapping from API name to what is served")
+    return ALWAYS_SERVED | {f"{name}{direction}" for name in apis for direction in ("Request", "Response")}
+
+
+def fields(message: Message) -> Iterator[tuple[str, Field]]:
+    """Every field of a message with its path; a field of a struct has the struct's name in front."""
+    for owner, members in [("", message.fields), *message.structs()]:
+        for item in members:
+            yield ".".join(part for part in (message.name, owner, item.name) if part), item
