@@ -7,12 +7,13 @@ Each port is written for its consumer and has at most six methods. Every adapter
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from kafka_server.application.context import RequestContext
 
+from kafka_server.domain.config_def import ResourceType
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.topic import Topic
 
@@ -107,6 +108,13 @@ class Compression(Protocol):
         """As message format v0 writes it: takes an lz4 frame whatever its header checksum says."""
 
 
+class ProducerIdRepository(Protocol):
+    """Gives out producer ids; none is ever given twice, also not after a crash."""
+
+    async def reserve(self, count: int) -> int:
+        """The first of ``count`` ids in a row that nobody had and nobody will get again."""
+
+
 class LogRepository(Protocol):
     """Opens and removes the logs of partitions."""
 
@@ -149,6 +157,24 @@ class TopicRepository(Protocol):
 
     async def remove(self, topic: Topic) -> None:
         """Forgets the topic. Raises UnknownTopicOrPartition when it is not stored."""
+
+# ---- configs ---------------------------------------------------------------------------------------------------------
+
+
+class ConfigRepository(Protocol):
+    """Dynamic configs of brokers and groups, as texts. Those of topics are stored with their topic.
+
+    A broker's name is its node id as text; the empty name stands for every broker.
+    """
+
+    def get(self, resource_type: ResourceType, name: str) -> Mapping[str, str]:
+        """What is set for that resource; empty when nothing is."""
+
+    def names(self, resource_type: ResourceType) -> Sequence[str]:
+        """The resources of that type for which something is set, sorted."""
+
+    async def put(self, resource_type: ResourceType, name: str, configs: Mapping[str, str]) -> None:
+        """Replaces what is set for that resource; an empty mapping forgets it."""
 
 
 # ---- addresses -----------------------------------------------------------------------------------------------------
