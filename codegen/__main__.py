@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (("generate", "write generated/"), ("check", "fail when generated/ is stale")):
         command = commands.add_parser(name, help=text)
-        command.add_argument("--specs", type=Path, default=ROOT / "specs", help="our specs, or upstream's schema folder")
+        command.add_argument("--specs", type=Path, default=ROOT / "specs", help="our specs, or upstream's folder")
         command.add_argument("--output", type=Path, default=ROOT / "generated")
     importing = commands.add_parser("import", help="merge Kafka releases into specs/messages, oldest first")
     importing.add_argument("sources", nargs="+", type=Path, metavar="JAR_OR_DIR")

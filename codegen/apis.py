@@ -1,4 +1,4 @@
-"""Owns: reading ``specs/apis.yaml`` (what this server serves) and ``specs/errors.yaml``; refuses what contradicts the schemas.
+"""Owns: reading ``specs/apis.yaml`` (what this server serves) and ``specs/errors.yaml``; refuses contradictions.
 
 Must never know: templates, Python code generation.
 """

@@ -2,8 +2,8 @@
 
 Must never know: how a message is laid out or rendered.
 
-Everything is rendered in memory first: a spec that is refused leaves the tree untouched, and ``check`` compares the very
-text that ``generate`` would write.
+Everything is rendered in memory first: a spec that is refused leaves the tree untouched, and ``check`` compares the
+very text that ``generate`` would write.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ def render_all(specs: Path) -> dict[str, str]:
     files["__init__.py"] = env.get_template("package.j2").render(modules=modules)
     files["py.typed"] = ""
     if ours:
-        flexible = {
-            api.name: (messages[f"{api.name}Request"].flexible & api.versions or Versions(OPEN, OPEN)).low for api in apis
-        }
+        never = Versions(OPEN, OPEN)
+        flexible = {api.name: (messages[f"{api.name}Request"].flexible & api.versions or never).low for api in apis}
         key = next((api.key for api in apis if api.name == "ApiVersions"), -1)
         files["handlers.py"] = env.get_template("handlers.j2").render(apis=apis)
         files["dispatch.py"] = env.get_template("dispatch.j2").render(
@@ -77,7 +76,11 @@ def _module_doc(group: list[Message], api: Api | None) -> str:
         lines.append("")
         for version, note in sorted(api.notes.items()):
             lines += textwrap.wrap(
-                f"v{version:<3} {note}", WIDTH - 4, initial_indent="  ", subsequent_indent=" " * 7, break_on_hyphens=False
+                f"v{version:<3} {note}",
+                WIDTH - 4,
+                initial_indent="  ",
+                subsequent_indent=" " * 7,
+                break_on_hyphens=False,
             )
     return "\n".join(lines)
 

@@ -2,9 +2,10 @@
 
 Must never know: Python, jinja2, files. Any language could be rendered from these ops.
 
-Terms. A *run* is a stretch of adjacent fixed-size fields, read in one go. A *layout* is the op list of one version of one
-struct; versions with equal layouts share one decoder and one encoder. ``absent`` lists the fields that the struct has in
-some version but not in this one: a decoder gives them their default, an encoder refuses a value that would be lost.
+Terms. A *run* is a stretch of adjacent fixed-size fields, read in one go. A *layout* is the op list of one version of
+one struct; versions with equal layouts share one decoder and one encoder. ``absent`` lists the fields that the struct
+has in some version but not in this one: a decoder gives them their default, an encoder refuses a value that would be
+lost.
 """
 
 from __future__ import annotations
@@ -143,7 +144,8 @@ def _op_size_min(op: Op) -> int:
 def plan(message: Message, version: int) -> Layout:
     """The layout of ``message`` in ``version``.
 
-    Raises: SpecError when the schema cannot be laid out (a tagged field in a version that is not flexible, tags with holes).
+    Raises: SpecError when the schema cannot be laid out (a tagged field in a version that is not flexible, a tag used
+    twice).
     """
     if version not in message.valid:
         raise SpecError(f"{message.source}:{message.line}: {message.name} has no version {version}")
@@ -251,7 +253,8 @@ def _op_lines(op: Op, head: str, indent: int) -> list[str]:
         case Array():
             prefix = "compact_" if op.compact else ""
             if op.struct is None:
-                return [f"{head}{snake(op.field)} {prefix}array{null} {prefix if op.element == 'string' else ''}{op.element}"]
+                element = prefix + op.element if op.element == "string" else op.element
+                return [f"{head}{snake(op.field)} {prefix}array{null} {element}"]
             return [f"{head}{snake(op.field)} {prefix}array{null}", *_lines(op.struct, indent + 2)]
         case Nested():
             return [f"{head}{snake(op.field)} struct{null}", *_lines(op.struct, indent + 2)]
@@ -261,8 +264,8 @@ def snake(name: str) -> str:
     """``ForgottenTopicsData`` becomes ``forgotten_topics_data``; ``ISRNodes`` becomes ``isr_nodes``."""
     out: list[str] = []
     for i, char in enumerate(name):
-        starts_word = char.isupper() and i > 0 and (
-            not name[i - 1].isupper() or (i + 1 < len(name) and name[i + 1].islower())
+        starts_word = (
+            char.isupper() and i > 0 and (not name[i - 1].isupper() or (i + 1 < len(name) and name[i + 1].islower()))
         )
         out.append("_" + char.lower() if starts_word else char.lower())
     return "".join(out)

@@ -6,6 +6,7 @@ Must never know: how specs are parsed, where files go.
 from __future__ import annotations
 
 import keyword
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,12 +15,41 @@ from typing import Any
 
 import jinja2
 
-from codegen.layout import Array, Blob, Layout, Run, diagram, distinct, snake
+from codegen.layout import Array, Blob, Layout, Nested, Run, diagram, distinct, snake
 from codegen.spec import Field, Message, SpecError
 from codegen.versions import Versions
 
 TEMPLATES = Path(__file__).with_name("templates")
 WIDTH = 120
+
+WIRE_NAMES = (
+    "BYTE",
+    "INT16",
+    "INT32",
+    "INT32S",
+    "PACK_INT32S",
+    "ZERO_UUID",
+    "Buffer",
+    "Chunk",
+    "Codec",
+    "EncodeError",
+    "Fault",
+    "Message",
+    "Uuid",
+    "Versions",
+    "array_struct",
+    "check_count",
+    "check_tag",
+    "int32s",
+    "long_count",
+    "long_length",
+    "pack_int32s",
+    "read_unknown_tags",
+    "read_uvarint",
+    "tagged_fields",
+    "uvarint",
+)
+"""What generated modules may import from ``wire``."""
 
 _CODES = {
     "bool": "?",
@@ -49,6 +79,10 @@ _TYPES = {
     "records": "Chunk",
     "uuid": "Uuid",
 }
+
+
+CLASS_ATTRIBUTES = frozenset({"name", "api_key", "min_version", "max_version", "codec"})
+"""What every message class has; a message whose own field is called so (DefaultPrincipalData.Name) gets ``name_``."""
 
 
 def attribute(name: str) -> str:
@@ -108,10 +142,6 @@ class Scope:
         self.tag_depth += 1
         return self.tag_depth
 
-    def data(self, op: Blob) -> str:
-        """The variable for a blob's bytes; a nullable or viewed one has another type than plain bytes."""
-        return "encoded" if op.type == "string" else "view" if op.zero_copy else "data"
-
 
 class Facts:
     """What the templates ask about one message."""
@@ -125,9 +155,12 @@ class Facts:
             for owner, fields in [(message.name, message.fields), *message.structs()]
         }
         self.has_tags = bool(message.flexible & message.valid)
+        self.clashes = CLASS_ATTRIBUTES & {attribute(item.name) for item in message.fields}
 
     def attr(self, name: str) -> str:
-        return attribute(name)
+        """Python attribute of a field of this message or of its structs."""
+        text = attribute(name)
+        return text + "_" if text in self.clashes else text
 
     def cls(self, struct: str) -> str:
         return self.class_names[struct]
@@ -147,7 +180,7 @@ class Facts:
     # ---- runs
 
     def unpack_line(self, t: str, run: Run) -> str:
-        targets = [f"{t}.{attribute(item.field)}" for item in run.fields]
+        targets = [f"{t}.{self.attr(item.field)}" for item in run.fields]
         letters = "".join(_LETTERS[item.type] for item in run.fields)
         call = self.structs.get(letters, "".join(_CODES[item.type] for item in run.fields)) + "(buf, pos)"
         if len(targets) == 1:
@@ -157,23 +190,29 @@ class Facts:
             return line
         return "(\n" + "".join(f"    {target},\n" for target in targets) + f") = {call}"
 
-    def pack_line(self, add: str, t: str, run: Run) -> str:
-        values = [f"{t}.{attribute(item.field)}" for item in run.fields]
+    def pack_line(self, out: str, t: str, run: Run) -> str:
+        values = [f"{t}.{self.attr(item.field)}" for item in run.fields]
         letters = "".join(_LETTERS[item.type] for item in run.fields)
         call = self.structs.put(letters, "".join(_CODES[item.type] for item in run.fields))
-        line = f"{add}({call}({', '.join(values)}))"
+        line = f"{out}.append({call}({', '.join(values)}))"
         if len(line) <= WIDTH - 24:
             return line
-        return f"{add}(\n    {call}(\n" + "".join(f"        {value},\n" for value in values) + "    )\n)"
+        return f"{out}.append(\n    {call}(\n" + "".join(f"        {value},\n" for value in values) + "    )\n)"
 
     # ---- blobs
 
     def blob_value(self, op: Blob) -> str:
         if op.type == "string":
             return "buf[pos:end].decode()"
-        return "memoryview(buf)[pos:end]" if op.zero_copy else "bytes(buf[pos:end])"
+        return "view[pos:end]" if op.zero_copy else "bytes(buf[pos:end])"
 
-    def null_length(self, op: Blob | Array) -> str:
+    def element_blob(self, op: Array) -> Blob:
+        """One string of an array of strings."""
+        return Blob(op.field, "string", op.compact, nullable=False, zero_copy=False)
+
+    def null_length(self, op: Blob | Array | Nested) -> str:
+        if isinstance(op, Nested):
+            return 'b"\\xff"'
         if op.compact:
             return 'b"\\0"'
         return 'b"\\xff\\xff"' if isinstance(op, Blob) and op.type == "string" else 'b"\\xff\\xff\\xff\\xff"'
@@ -194,8 +233,19 @@ class Facts:
         if item.is_array:
             return "[]"
         if item.is_struct:
-            return f"{self.cls(item.element_type)}()"
+            return "None" if self.optional_struct(item) else f"{self.cls(item.element_type)}()"
         return self.primitive_default(item)
+
+    def optional_struct(self, item: Field) -> bool:
+        """A struct in a tag is left out when all its fields have their defaults; here None says so, which spares three
+        objects for each partition of a fetch response."""
+        return bool(item.tagged) and item.is_struct and not item.is_array
+
+    def null_default(self, struct: str, name: str) -> bool:
+        return self.default(struct, name) == "None"
+
+    def optional(self, struct: str, name: str) -> bool:
+        return self.annotation(self.field(struct, name)).endswith("| None")
 
     def primitive_default(self, item: Field) -> str:
         text = item.default
@@ -220,15 +270,16 @@ class Facts:
     def is_set(self, struct: str, name: str, t: str) -> str:
         """Condition that holds when a field differs from its default."""
         item = self.field(struct, name)
-        value, default = f"{t}.{attribute(name)}", self.default(struct, name)
-        if default == "None":
+        value, default = f"{t}.{self.attr(name)}", self.default(struct, name)
+        if default == "None" and not self.optional_struct(item):
             return f"{value} is not None"
         if item.is_struct and not item.is_array:
             # Field by field, because building a default struct to compare with would cost more than the encoding.
             inner = [self.is_set(item.element_type, other, value) for other in self.fields[item.element_type]]
             if self.has_tags:
                 inner.append(f"{value}.unknown_tagged_fields")
-            return " or ".join(inner)
+            condition = " or ".join(inner)
+            return f"{value} is not None and ({condition})" if self.optional_struct(item) else condition
         if default in {"[]", '""', 'b""', "0", "False", "0.0"} and not item.nullable:
             return value
         if default in {"[]", 'b""'}:
@@ -245,12 +296,16 @@ class Facts:
         """A long condition in brackets, one term a line."""
         if len(condition) <= WIDTH - 40:
             return condition
-        return "(\n    " + "\n    or ".join(condition.split(" or ")) + "\n)"
+        lines = condition.replace(" or ", "\nor ").replace(" and (", "\nand (").split("\n")
+        return "(\n    " + "\n    ".join(lines) + "\n)"
 
     def annotation(self, item: Field) -> str:
         element = self.cls(item.element_type) if item.is_struct else _TYPES[item.element_type]
+        if item.zero_copy:
+            element = "Chunk"
         text = f"list[{element}]" if item.is_array else element
-        return f"{text} | None" if item.nullable or item.default == "null" else text
+        optional = item.nullable or item.default == "null" or self.optional_struct(item)
+        return f"{text} | None" if optional else text
 
     def dataclass_default(self, struct: str, item: Field) -> str:
         expression = self.default(struct, item.name)
@@ -302,14 +357,18 @@ def render_module(env: jinja2.Environment, messages: list[Message], doc: str) ->
         facts = Facts(message, names[message.name], structs)
         classes += _classes(message, facts)
         groups.append(_group(ops, message, facts))
-    return env.get_template("message.j2").render(
+    source: str = env.get_template("message.j2").render(
         doc=doc,
         sources=" and ".join(f"specs/messages/{message.name}.json" for message in messages),
         exports=sorted(cls["name"] for cls in classes),
         classes=classes,
         groups=groups,
         structs=structs.render(),
+        uses_field=any("field(" in item["default"] for cls in classes for item in cls["fields"]),
+        imports=["@imports@"],
     )
+    names_used = set(re.findall(r"\w+", source))
+    return source.replace("    @imports@,", "\n".join(f"    {name}," for name in WIRE_NAMES if name in names_used))
 
 
 def _classes(message: Message, facts: Facts) -> list[dict[str, Any]]:
@@ -323,7 +382,7 @@ def _classes(message: Message, facts: Facts) -> list[dict[str, Any]]:
                 "flexible": facts.has_tags,
                 "fields": [
                     {
-                        "name": attribute(item.name),
+                        "name": facts.attr(item.name),
                         "type": facts.annotation(item),
                         "default": facts.dataclass_default(owner, item),
                         "doc": _field_doc(message, item),
@@ -386,7 +445,7 @@ def _group(ops: Any, message: Message, facts: Facts) -> dict[str, Any]:
                 "diagram": diagram(layout),
                 "versions": _versions_text(message, versions),
                 "decode": _code(ops.decode_struct(layout, var, _scope(var), facts)),
-                "encode": _code(ops.encode_struct(layout, var, "append", _scope(var), facts)),
+                "encode": _code(ops.encode_struct(layout, var, "out", _scope(var), facts)),
             }
         )
     flexible = message.flexible & message.valid
@@ -405,7 +464,7 @@ def _group(ops: Any, message: Message, facts: Facts) -> dict[str, Any]:
 
 def _scope(var: str) -> Scope:
     """A fresh scope without the names that templates use themselves."""
-    return Scope({var, "n", "pos", "end", "buf", "out", "append", "new", "size", "text", "encoded", "data", "view"})
+    return Scope({var, "n", "pos", "end", "buf", "out", "new", "size", "text", "encoded", "view", "field", *WIRE_NAMES})
 
 
 def _code(text: str) -> str:
@@ -420,5 +479,3 @@ def _versions_text(message: Message, versions: list[int]) -> str:
         else:
             runs.append(Versions(version, version))
     return f"{message.name} v" + ", v".join(str(run) for run in runs)
-
-

@@ -2,8 +2,8 @@
 
 Must never know: Python code generation, layouts, upstream's folders.
 
-A schema is JSON with ``//`` comments. It is read through YAML's composer (JSON is a subset), because that keeps the line
-of every key: each complaint is a ``SpecError`` that reads ``file:line: what is wrong``.
+A schema is JSON with ``//`` comments. It is read through YAML's composer (JSON is a subset), because that keeps the
+line of every key: each complaint is a ``SpecError`` that reads ``file:line: what is wrong``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ import yaml
 
 from codegen.versions import NONE, VersionError, Versions
 
-PRIMITIVES = frozenset(
-    "bool int8 int16 uint16 int32 uint32 int64 float64 string bytes records uuid".split()
-)
+PRIMITIVES = frozenset("bool int8 int16 uint16 int32 uint32 int64 float64 string bytes records uuid".split())
 """Type names of the schema language that are not structs."""
 
 NULLABLE_PRIMITIVES = frozenset({"string", "bytes", "records"})

@@ -1,12 +1,12 @@
 """Owns: the primitives that generated codecs need, and the error they raise. Must never know: any one message.
 
-Source of truth for this file is ``codegen/runtime/wire.py``; the generator copies it into ``kafka_protocol``, so that the
-generated package stands alone.
+Source of truth for this file is ``codegen/runtime/wire.py``; the generator copies it into ``kafka_protocol``, so that
+the generated package stands alone.
 
 How a decoder works. It is straight-line code over one buffer and a position. It does not check that bytes are left
-before each read: reading a fixed-size run past the end raises ``struct.error``, reading a length raises ``IndexError``, and
-a slice past the end leaves the position beyond the buffer, which the next read or the final comparison notices. Whatever
-goes wrong, ``Codec.decode`` then walks the layout diagram once more, slowly, to name the field and the byte offset.
+before each read: reading a fixed-size run past the end raises ``struct.error``, reading a length raises
+``IndexError``, and a slice past the end leaves the position beyond the buffer, which the next read or the final
+comparison notices. Whatever goes wrong, ``Codec.decode`` then walks the layout diagram once more, slowly, to name the field and the byte offset.
 Counts are compared with the bytes left before anything is built from them, so memory is bounded by the frame.
 """
 
@@ -33,8 +33,8 @@ M = TypeVar("M", bound="Message")
 class ProtocolError(ValueError):
     """The peer's bytes do not follow the schema: close the connection.
 
-    ``message`` and ``version`` name the schema, ``field`` the dotted path with list indexes, ``offset`` the byte in the buffer
-    at which that field begins, ``reason`` what is wrong with it.
+    ``message`` and ``version`` name the schema, ``field`` the dotted path with list indexes, ``offset`` the byte in the
+    buffer at which that field begins, ``reason`` what is wrong with it.
     """
 
     def __init__(self, message: str, version: int, field: str, offset: int, reason: str) -> None:
@@ -51,7 +51,7 @@ class EncodeError(ValueError):
     field that the version lacks is set and must not be dropped. This is a bug of the caller, not of the peer."""
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - a verdict inside decoders, not an error that callers see
     """Raised inside decoders for what ``struct`` and slicing cannot notice; never leaves this package."""
 
 
@@ -82,6 +82,21 @@ def read_uvarint(buffer: Buffer, pos: int) -> tuple[int, int]:
             raise Fault("a varint is longer than five bytes")
 
 
+def long_length(buffer: Buffer, pos: int) -> tuple[int, int]:
+    """Reads a compact length that is not one byte from 1 to 127: a longer varint, or the null that is not allowed here."""
+    value, pos = read_uvarint(buffer, pos)
+    if not value:
+        raise Fault("null where the schema allows none")
+    return value, pos
+
+
+def long_count(buffer: Buffer, pos: int, element_size_min: int) -> tuple[int, int]:
+    """Like ``long_length`` for an array's count, which the bytes left must be able to hold."""
+    value, pos = long_length(buffer, pos)
+    check_count(value - 1, (len(buffer) - pos) // element_size_min)
+    return value, pos
+
+
 def uvarint(value: int) -> bytes:
     """Writes an unsigned varint."""
     if value < 128:
@@ -97,7 +112,7 @@ def uvarint(value: int) -> bytes:
 # ---- arrays of fixed-size elements -----------------------------------------------------------------------------------
 
 _ARRAY_STRUCTS: dict[tuple[str, int], struct.Struct] = {}
-_CACHED_COUNT_MAX: Final = 64
+_CACHED_COUNT_MAX: Final = 128
 
 
 def array_struct(code: str, count: int) -> struct.Struct:
@@ -109,6 +124,26 @@ def array_struct(code: str, count: int) -> struct.Struct:
         if count <= _CACHED_COUNT_MAX:
             _ARRAY_STRUCTS[code, count] = found
     return found
+
+
+INT32S: Final = tuple(array_struct("i", count).unpack_from for count in range(128))
+"""``INT32S[n](buffer, pos)`` reads n int32: the element type of replica and partition lists."""
+
+PACK_INT32S: Final = tuple(array_struct("i", count).pack for count in range(128))
+"""``PACK_INT32S[n](*values)`` writes n int32."""
+
+INT16: Final = struct.Struct(">h").pack
+INT32: Final = struct.Struct(">i").pack
+
+
+def int32s(count: int) -> Callable[[Buffer, int], tuple[int, ...]]:
+    """``INT32S`` for any count."""
+    return array_struct("i", count).unpack_from
+
+
+def pack_int32s(count: int) -> Callable[..., bytes]:
+    """``PACK_INT32S`` for any count."""
+    return array_struct("i", count).pack
 
 
 # ---- tagged fields ---------------------------------------------------------------------------------------------------
@@ -132,9 +167,9 @@ def read_unknown_tags(buffer: Buffer, pos: int) -> tuple[dict[int, bytes] | None
 
 
 def check_count(count: int, room: int) -> None:
-    """Refuses a count that the bytes left cannot hold."""
+    """Refuses a count above the number of elements that the bytes left can hold."""
     if not 0 <= count <= room:
-        raise Fault(f"a count of {count} does not fit the {room} bytes left")
+        raise Fault(f"a count of {count} where at most {room} elements fit")
 
 
 def check_tag(tag: int, last: int, size: int, room: int) -> int:
@@ -183,7 +218,7 @@ Encode: TypeAlias = Callable[[M, list[Chunk]], None]
 class Codec(Generic[M]):
     """The encoders and decoders of one message, one entry per version; versions with equal layout share functions."""
 
-    __slots__ = ("diagrams", "decoders", "encoders", "flexible_from", "name", "versions")
+    __slots__ = ("decoders", "diagrams", "encoders", "flexible_from", "name", "versions")
 
     def __init__(
         self,
@@ -256,8 +291,8 @@ class Codec(Generic[M]):
         """Finds the field and the byte at which decoding goes wrong and raises the ProtocolError that says so."""
         last = Span("", offset, offset, None)
         try:
-            for last in explain(self.diagrams[self.index(version)], buffer, offset):
-                pass
+            for span in explain(self.diagrams[self.index(version)], buffer, offset):
+                last = span
         except ProtocolFault as found:
             raise ProtocolError(self.name, version, found.field, found.offset, found.reason) from None
         if last.end < len(buffer):
@@ -271,7 +306,7 @@ class Message:
 
     __slots__ = ()
 
-    name: ClassVar[str]
+    message_name: ClassVar[str]
     """Name in Kafka's schemas, for example ``FetchRequest``."""
     api_key: ClassVar[int]
     """Number of the API, or -1 for a message that is no request or response."""
@@ -306,7 +341,7 @@ class Span(NamedTuple):
     value: object
 
 
-class ProtocolFault(Exception):
+class ProtocolFault(Exception):  # noqa: N818 - becomes a ProtocolError
     """What ``explain`` found to be wrong, and where."""
 
     def __init__(self, field: str, offset: int, reason: str) -> None:
@@ -449,23 +484,22 @@ class _Walk:
             if tag <= last:
                 raise ProtocolFault(f"{path}[{tag}]", start, f"tag {tag} follows tag {last}")
             if end > len(self.buffer):
-                raise ProtocolFault(f"{path}[{tag}]", start, f"claims {size} bytes, {len(self.buffer) - self.pos} are left")
+                room = len(self.buffer) - self.pos
+                raise ProtocolFault(f"{path}[{tag}]", start, f"claims {size} bytes, {room} are left")
             last = tag
             yield Span(f"{path}[{tag}]", start, self.pos, size)
             if tag in by_tag:
                 line = by_tag[tag]
                 yield from self.field(line.words[1], line.words[2:], line.members, prefix)
                 if self.pos != end:
-                    raise ProtocolFault(prefix + line.words[1], start, f"the tag's size {size} is not what its value takes")
+                    reason = f"the tag's size {size} is not what its value takes"
+                    raise ProtocolFault(prefix + line.words[1], start, reason)
             else:
                 yield Span(f"{path}[{tag}].value", self.pos, end, self.take(path, self.pos, size))
 
     def length(self, path: str, width: int, compact: bool, nullable: bool) -> int | None:
         start = self.pos
-        if compact:
-            value = self.uvarint(path) - 1
-        else:
-            value = int.from_bytes(self.take(path, start, width), "big", signed=True)
+        value = self.uvarint(path) - 1 if compact else int.from_bytes(self.take(path, start, width), "big", signed=True)
         if value >= 0:
             return value
         if value == -1 and nullable:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from kafka_protocol.handlers import Ctx, Handler, Handlers
 from kafka_protocol.wire import Buffer, Chunk, Codec, Message
@@ -159,7 +159,7 @@ def route(
             return chunks(answer, version)
         if answer is None:
             return None
-        return later(answer)
+        return later(cast("Awaitable[Res | None]", answer))
 
     async def later(pending: Awaitable[Res | None]) -> Answer:
         answer = await pending
