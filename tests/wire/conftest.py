@@ -16,7 +16,8 @@ import uvloop
 from kafka_protocol.wire import ProtocolError
 
 from kafka_server.application.context import CloseConnection, RequestContext
-from kafka_server.infrastructure.network.server import Limits, Listener, Server
+from kafka_server.infrastructure.network.listener import Listener
+from kafka_server.infrastructure.network.server import Limits, Server
 
 Answer = list[bytes | bytearray | memoryview] | None
 
@@ -25,9 +26,10 @@ ECHO, LATER, SILENT, FAIL_SILENT, BROKEN, BUG, API_VERSIONS, BULK, WHO = 0, 1, 2
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    policy: asyncio.AbstractEventLoopPolicy = asyncio.DefaultEventLoopPolicy()
     if request.param == "uvloop":
-        return uvloop.EventLoopPolicy()
-    return asyncio.DefaultEventLoopPolicy()
+        policy = uvloop.EventLoopPolicy()
+    return policy
 
 
 @dataclass

@@ -8,7 +8,8 @@ import tracemalloc
 import pytest
 
 from kafka_server.infrastructure.network.framing import FIRST_CAPACITY
-from kafka_server.infrastructure.network.server import BindError, Limits, Listener, Server
+from kafka_server.infrastructure.network.listener import Listener
+from kafka_server.infrastructure.network.server import BindError, Limits, Server
 from tests.wire.conftest import BULK, ECHO, LATER, FakeDispatch, Start, request
 
 MIB = 1 << 20

@@ -19,6 +19,7 @@ from typing import Final
 from kafka_server.application.context import RequestContext
 from kafka_server.infrastructure.network.connection import Connection, Dispatch, ServedRoute, Shared
 from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameBudget
+from kafka_server.infrastructure.network.listener import Listener
 from kafka_server.infrastructure.network.notices import Notices
 from kafka_server.infrastructure.network.port_owner import who_listens_on
 
@@ -30,19 +31,6 @@ CLOSING_S_MAX: Final = 5.0
 """How long a closing connection may take to read what was written to it."""
 SWEEP_S_MAX: Final = 5.0
 SWEEP_S_MIN: Final = 0.02
-
-
-@dataclass(slots=True, frozen=True)
-class Listener:
-    """Where to listen: ``name`` is Kafka's listener name, an empty host means all addresses, port 0 any free one."""
-
-    name: str
-    host: str
-    port: int
-    security_protocol: str = "PLAINTEXT"
-
-    def __str__(self) -> str:
-        return f"{self.name}://{format_address(self.host, self.port)}"
 
 
 @dataclass(slots=True, frozen=True)
@@ -304,11 +292,6 @@ class Server:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes)
         if self.limits.receive_buffer_bytes > 0:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.limits.receive_buffer_bytes)
-
-
-def format_address(host: str, port: int) -> str:
-    """``host:port``, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _plain_host(host: str) -> str:
