@@ -7,13 +7,15 @@ Each port is written for its consumer and has at most six methods. Every adapter
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from kafka_server.application.context import RequestContext
 
+from kafka_server.domain.committed_offset import CommittedOffset
 from kafka_server.domain.config_def import ResourceType
+from kafka_server.domain.group_snapshot import GroupSnapshot
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.topic import Topic
 
@@ -158,6 +160,7 @@ class TopicRepository(Protocol):
     async def remove(self, topic: Topic) -> None:
         """Forgets the topic. Raises UnknownTopicOrPartition when it is not stored."""
 
+
 # ---- configs ---------------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +178,42 @@ class ConfigRepository(Protocol):
 
     async def put(self, resource_type: ResourceType, name: str, configs: Mapping[str, str]) -> None:
         """Replaces what is set for that resource; an empty mapping forgets it."""
+
+
+# ---- groups and offsets --------------------------------------------------------------------------------------------
+
+PartitionKey = tuple[str, int]
+"""Topic name and partition index."""
+
+
+class GroupRepository(Protocol):
+    """What of the groups survives a restart. Writes finish in the order in which they were asked for.
+
+    A write is as durable as the adapter promises when its awaitable is done, or at once when there is none. Nobody is
+    told of a generation before it is stored. Raises StorageError when nothing was written.
+    """
+
+    async def load(self) -> Sequence[GroupSnapshot]:
+        """Every group that is stored; called once, at start."""
+
+    def save(self, group: GroupSnapshot) -> Awaitable[None] | None:
+        """Stores the group in place of what was stored under its id."""
+
+    def delete(self, group_id: str) -> Awaitable[None] | None:
+        """Forgets the group; one that is not stored is fine."""
+
+
+class OffsetRepository(Protocol):
+    """Committed offsets, with the same promises as GroupRepository. The offset manager keeps them all in memory."""
+
+    async def load(self) -> Mapping[str, Mapping[PartitionKey, CommittedOffset]]:
+        """Every offset that is stored, by group id; called once, at start."""
+
+    def commit(self, group_id: str, offsets: Mapping[PartitionKey, CommittedOffset]) -> Awaitable[None] | None:
+        """Stores all of these offsets or none."""
+
+    def delete(self, group_id: str, partitions: Collection[PartitionKey]) -> Awaitable[None] | None:
+        """Forgets all of these offsets or none; those that are not stored are fine."""
 
 
 # ---- addresses -----------------------------------------------------------------------------------------------------

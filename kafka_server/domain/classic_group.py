@@ -36,6 +36,8 @@ from kafka_server.domain.group_values import Effect, JoinAnswer, JoinCommand, Jo
 
 UNEXPECTED_CODE = DomainError.code
 NO_REASON = "no reason given"
+SILENT_RETRY_MS_MIN = 1_000
+"""A client may ask for a rebalance time-out of 0; waiting for silent members must not become a busy loop."""
 
 
 class ClassicGroup:
@@ -419,7 +421,7 @@ class ClassicGroup:
             self._effects.append(values.MembersRemoved(tuple(absent), "did not join in time"))
         if self.roster.members and not self.roster.elect_joined_leader():
             # Only silent static members are left: wait until they join or their sessions end.
-            self._join_deadline_ms = now_ms + self.roster.rebalance_timeout_ms()
+            self._join_deadline_ms = now_ms + max(self.roster.rebalance_timeout_ms(), SILENT_RETRY_MS_MIN)
             self._wake_by(self._join_deadline_ms)
             return
         self.generation += 1

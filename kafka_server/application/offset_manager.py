@@ -1,0 +1,249 @@
+"""Owns: the offsets that groups commit - takes, shows, deletes and expires them, and removes groups with them.
+Must never know: the wire, members and generations (it asks the coordinator), how offsets are stored.
+
+All committed offsets are in memory. A commit can be read at once; its sender is told of success when it is stored, so
+that after a crash a group may find an offset below one that it *saw*, but never below one that it was *told* is
+committed: records may be read twice, which at-least-once allows, and are never skipped.
+
+An open transaction's offsets will be a second map beside ``_offsets`` when TxnOffsetCommit is served; until then every
+offset is stable, which is what ``require_stable`` (KIP-447) asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Collection, Mapping
+from dataclasses import dataclass
+
+from kafka_server.application.explain import EXPLAIN
+from kafka_server.application.group_coordinator import GroupCoordinator, shown
+from kafka_server.application.ports import Clock, OffsetRepository, PartitionKey, Timer
+from kafka_server.domain.classic_group import ClassicGroup
+from kafka_server.domain.committed_offset import CommittedOffset
+from kafka_server.domain.errors import (
+    DomainError,
+    GroupIdNotFound,
+    GroupSubscribedToTopic,
+    IllegalGeneration,
+    InvalidGroupId,
+    OffsetMetadataTooLarge,
+)
+from kafka_server.domain.group_states import State
+
+log = logging.getLogger("kafka_server.group")
+
+TopicOffsets = dict[str, dict[int, CommittedOffset]]
+
+
+@dataclass(slots=True, frozen=True)
+class OffsetSettings:
+    """The broker's configuration of committed offsets."""
+
+    metadata_length_max: int = 4_096
+    """``offset.metadata.max.bytes``; Kafka compares it with the length of the text, and so do we."""
+    retention_ms: int = 7 * 24 * 3_600_000
+    """``offsets.retention.minutes``"""
+    retention_check_interval_ms: int = 600_000
+    """``offsets.retention.check.interval.ms``"""
+
+
+@dataclass(slots=True)
+class OffsetCounters:
+    """What happened to offsets since this process started. All only grow."""
+
+    commits: int = 0
+    deletions: int = 0
+    expirations: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class OffsetCommitCommand:
+    """A member, or somebody without a group, commits positions."""
+
+    group_id: str
+    member_id: str
+    instance_id: str | None
+    generation: int
+    """-1 from clients that are not members."""
+    offsets: Mapping[PartitionKey, CommittedOffset]
+    knows_missing_groups: bool = True
+    """OffsetCommit v9+: a commit to a group that is gone is told GROUP_ID_NOT_FOUND, before that ILLEGAL_GENERATION."""
+
+
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    """What became of a request about several partitions."""
+
+    codes: Mapping[PartitionKey, int]
+    """Error codes of the partitions that were refused."""
+    stored: Awaitable[None] | None
+    """When the rest is durable; None when it is already. Raises DomainError when it could not be stored."""
+
+
+class OffsetManager:
+    """The committed offsets of all groups."""
+
+    def __init__(
+        self, clock: Clock, repository: OffsetRepository, coordinator: GroupCoordinator, settings: OffsetSettings
+    ) -> None:
+        self._clock = clock
+        self._repository = repository
+        self._coordinator = coordinator
+        self._settings = settings
+        self._offsets: dict[str, TopicOffsets] = {}
+        self._timer: Timer | None = None
+        self._background: set[asyncio.Future[None]] = set()
+        self.counters = OffsetCounters()
+
+    async def load(self) -> None:
+        """Brings back what was stored (after the coordinator's groups) and starts to expire offsets."""
+        for group_id, offsets in (await self._repository.load()).items():
+            self._coordinator.find_or_create(group_id)
+            self._apply(group_id, offsets)
+        self._schedule_expiry()
+
+    async def close(self) -> None:
+        """Stops the expiry and lets deletions that are under way finish."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._background:
+            await asyncio.wait(self._background)
+
+    def commit(self, command: OffsetCommitCommand) -> Outcome:
+        """Takes the offsets, all that are acceptable at once. Raises what the group says to the commit as a whole."""
+        self._validate_commit(command)
+        longest = self._settings.metadata_length_max
+        too_large = [key for key, offset in command.offsets.items() if len(offset.metadata) > longest]
+        accepted = {key: offset for key, offset in command.offsets.items() if len(offset.metadata) <= longest}
+        stored: Awaitable[None] | None = None
+        if accepted:
+            stored = self._repository.commit(command.group_id, accepted)
+            self._apply(command.group_id, accepted)
+            self.counters.commits += len(accepted)
+            self._explain_commit(command, accepted)
+        return Outcome(dict.fromkeys(too_large, OffsetMetadataTooLarge.code), stored)
+
+    def fetch(self, group_id: str) -> Mapping[str, Mapping[int, CommittedOffset]]:
+        """All offsets of the group by topic and partition; empty when there is no such group. Not to be changed."""
+        return self._offsets.get(group_id, {})
+
+    def delete(self, group_id: str, partitions: Collection[PartitionKey]) -> Outcome:
+        """OffsetDelete. Raises InvalidGroupId, GroupIdNotFound, NonEmptyGroup; topics that members read are refused."""
+        if not group_id:
+            raise InvalidGroupId
+        group = self._coordinator.find(group_id)
+        group.validate_offset_delete()
+        refused = [key for key in partitions if group.is_subscribed_to(key[0])]
+        known = self._offsets.get(group_id, {})
+        doomed = [key for key in partitions if key not in refused and key[1] in known.get(key[0], {})]
+        stored = self._remove(group_id, doomed)
+        return Outcome(dict.fromkeys(refused, GroupSubscribedToTopic.code), stored)
+
+    def delete_group(self, group_id: str) -> Awaitable[None] | None:
+        """DeleteGroups: an empty group goes with its offsets. Raises GroupIdNotFound, NonEmptyGroup."""
+        group_deleted = self._coordinator.delete(group_id)
+        doomed = [(topic, index) for topic, offsets in self._offsets.get(group_id, {}).items() for index in offsets]
+        offsets_deleted = self._remove(group_id, doomed)
+        log.info("Group %s was deleted with %d offset(s)", shown(group_id), len(doomed))
+        if group_deleted is None or offsets_deleted is None:
+            return group_deleted or offsets_deleted
+        return both(group_deleted, offsets_deleted)
+
+    def forget_topic(self, topic: str) -> None:
+        """The topic was deleted: positions in it mean nothing any more, also if one of that name is created again."""
+        for group_id, topics in list(self._offsets.items()):
+            if topic in topics:
+                self._finish_in_background(self._remove(group_id, [(topic, index) for index in topics[topic]]))
+
+    def expire(self) -> None:
+        """Removes the offsets whose time is over, and groups that have neither members nor offsets any more."""
+        for group in list(self._coordinator.all()):
+            topics = self._offsets.get(group.group_id, {})
+            doomed = []
+            for topic, offsets in topics.items():
+                if not group.is_subscribed_to(topic):
+                    doomed += [(topic, index) for index, offset in offsets.items() if self._is_over(group, offset)]
+            self.counters.expirations += len(doomed)
+            if doomed:
+                log.log(EXPLAIN, "Group %s: %d unused offset(s) expired", shown(group.group_id), len(doomed))
+                self._finish_in_background(self._remove(group.group_id, doomed))
+            is_bare = group.group_id not in self._offsets and not group.roster.pending
+            if is_bare and group.state is State.EMPTY:
+                self._finish_in_background(self._coordinator.delete(group.group_id))
+                log.info("Group %s has neither members nor offsets and was removed", shown(group.group_id))
+
+    # ---- parts -------------------------------------------------------------------------------------------------------
+
+    def _validate_commit(self, command: OffsetCommitCommand) -> None:
+        try:
+            self._coordinator.validate_offset_commit(
+                command.group_id, command.member_id, command.instance_id, command.generation
+            )
+        except GroupIdNotFound:
+            if command.generation < 0:
+                self._coordinator.find_or_create(command.group_id)  # Offsets without members: a "simple" group.
+            elif command.knows_missing_groups:
+                raise
+            else:
+                raise IllegalGeneration from None
+
+    def _apply(self, group_id: str, offsets: Mapping[PartitionKey, CommittedOffset]) -> None:
+        topics = self._offsets.setdefault(group_id, {})
+        for (topic, partition), offset in offsets.items():
+            topics.setdefault(topic, {})[partition] = offset
+
+    def _remove(self, group_id: str, doomed: Collection[PartitionKey]) -> Awaitable[None] | None:
+        if not doomed:
+            return None
+        topics = self._offsets[group_id]
+        for topic, partition in doomed:
+            topics[topic].pop(partition, None)
+            if not topics[topic]:
+                del topics[topic]
+        if not topics:
+            del self._offsets[group_id]
+        self.counters.deletions += len(doomed)
+        return self._repository.delete(group_id, doomed)
+
+    def _finish_in_background(self, stored: Awaitable[None] | None) -> None:
+        """For deletions that no client waits for: what could not be deleted now is found again after a restart."""
+        if stored is None:
+            return
+        task = asyncio.ensure_future(log_failure(stored))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _is_over(self, group: ClassicGroup, offset: CommittedOffset) -> bool:
+        start_ms = group.retention_start_ms(offset)
+        if start_ms is None:
+            return False
+        return offset.is_expired(start_ms, self._settings.retention_ms, self._clock.now_ms())
+
+    def _schedule_expiry(self) -> None:
+        self._timer = self._clock.call_later(self._settings.retention_check_interval_ms, self._expire_and_go_on)
+
+    def _expire_and_go_on(self) -> None:
+        try:
+            self.expire()
+        except DomainError as error:
+            log.error("Unused offsets could not be removed: %s", error)
+        self._schedule_expiry()
+
+    def _explain_commit(self, command: OffsetCommitCommand, accepted: Mapping[PartitionKey, CommittedOffset]) -> None:
+        if log.isEnabledFor(EXPLAIN):
+            what = ", ".join(f"{topic}-{index}@{offset.offset}" for (topic, index), offset in accepted.items())
+            who = command.member_id or "a client that is no member"
+            log.log(EXPLAIN, "Group %s: %s commits %s", shown(command.group_id), shown(who), what)
+
+
+async def log_failure(stored: Awaitable[None]) -> None:
+    try:
+        await stored
+    except DomainError as error:
+        log.error("Offsets could not be deleted: %s", error)
+
+
+async def both(first: Awaitable[None], second: Awaitable[None]) -> None:
+    await first
+    await second
