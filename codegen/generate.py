@@ -14,12 +14,14 @@ from pathlib import Path
 import jinja2
 
 from codegen.apis import Api, read_apis, read_errors
+from codegen.reference import render_reference
 from codegen.render import WIDTH, environment, module_name, render_module
 from codegen.spec import Message, SpecError, read_folder
 from codegen.versions import OPEN, Versions
 
 RUNTIME = Path(__file__).with_name("runtime") / "wire.py"
 PACKAGE = "kafka_protocol"
+REFERENCE = "reference"
 
 
 def render_all(specs: Path) -> dict[str, str]:
@@ -49,7 +51,11 @@ def render_all(specs: Path) -> dict[str, str]:
         )
         errors = read_errors(specs / "errors.yaml")
         files["errors.py"] = env.get_template("errors.j2").render(errors=errors, wrap=_wrap)
-    return {f"{PACKAGE}/{name}": text.rstrip("\n") + "\n" if text else "" for name, text in sorted(files.items())}
+    tree = {f"{PACKAGE}/{name}": text for name, text in files.items()}
+    if ours:
+        pages = render_reference(env, apis, messages, modules)
+        tree |= {f"{REFERENCE}/{name}": text for name, text in pages.items()}
+    return {name: text.rstrip("\n") + "\n" if text else "" for name, text in sorted(tree.items())}
 
 
 def _message_files(env: jinja2.Environment, messages: list[Message], apis: dict[str, Api]) -> dict[str, str]:
@@ -116,5 +122,5 @@ def stale(files: dict[str, str], target: Path) -> list[str]:
 
 
 def _strangers(files: dict[str, str], target: Path) -> list[Path]:
-    found = sorted((target / PACKAGE).rglob("*.py"))
+    found = sorted((target / PACKAGE).rglob("*.py")) + sorted((target / REFERENCE).rglob("*.md"))
     return [path for path in found if str(path.relative_to(target)) not in files]

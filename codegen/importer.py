@@ -3,10 +3,10 @@
 Must never know: layouts, templates, Python types.
 
 Only facts cross this border: names, types, versions, tags, nullability, defaults, and the flags. Upstream's comments
-and ``about`` texts stay behind; an ``about`` that ``specs/messages`` already holds is ours and is kept. Newer releases drop
-old versions, so the releases are merged oldest first: each version of each message comes from the newest release that
-still has it. The merge is then proved: projected to any one version, the merged message must equal the release that it
-came from, field by field and in the same order.
+and ``about`` texts stay behind; an ``about`` that ``specs/messages`` already holds is ours and is kept. Newer releases
+drop old versions, so the releases are merged oldest first: each version of each message comes from the newest release
+that still has it. The merge is then proved: projected to any one version, the merged message must equal the release
+that it came from, field by field and in the same order.
 """
 
 from __future__ import annotations

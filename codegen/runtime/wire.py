@@ -6,8 +6,9 @@ the generated package stands alone.
 How a decoder works. It is straight-line code over one buffer and a position. It does not check that bytes are left
 before each read: reading a fixed-size run past the end raises ``struct.error``, reading a length raises
 ``IndexError``, and a slice past the end leaves the position beyond the buffer, which the next read or the final
-comparison notices. Whatever goes wrong, ``Codec.decode`` then walks the layout diagram once more, slowly, to name the field and the byte offset.
-Counts are compared with the bytes left before anything is built from them, so memory is bounded by the frame.
+comparison notices. Whatever goes wrong, ``Codec.decode`` then walks the layout diagram once more, slowly, to name the
+field and the byte offset. Counts are compared with the bytes left before anything is built from them, so memory is
+bounded by the frame.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def read_uvarint(buffer: Buffer, pos: int) -> tuple[int, int]:
 
 
 def long_length(buffer: Buffer, pos: int) -> tuple[int, int]:
-    """Reads a compact length that is not one byte from 1 to 127: a longer varint, or the null that is not allowed here."""
+    """Reads a compact length outside 1 to 127: a longer varint, or the null that is not allowed here."""
     value, pos = read_uvarint(buffer, pos)
     if not value:
         raise Fault("null where the schema allows none")

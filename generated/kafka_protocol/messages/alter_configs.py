@@ -93,7 +93,7 @@ class AlterableConfig:
 
 @dataclass(slots=True)
 class AlterConfigsResponse(Message):
-    """Outcome per resource. Versions 0-2, flexible: 2."""
+    """Outcome per resource; some may be changed while others are refused. Versions 0-2, flexible: 2."""
 
     message_name: ClassVar[str] = "AlterConfigsResponse"
     api_key: ClassVar[int] = 33

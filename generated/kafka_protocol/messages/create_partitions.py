@@ -96,7 +96,7 @@ class CreatePartitionsAssignment:
 
 @dataclass(slots=True)
 class CreatePartitionsResponse(Message):
-    """One result per topic. Versions 0-3, flexible: 2-3."""
+    """One result per topic; a refused topic does not keep the others from growing. Versions 0-3, flexible: 2-3."""
 
     message_name: ClassVar[str] = "CreatePartitionsResponse"
     api_key: ClassVar[int] = 37

@@ -64,7 +64,7 @@ class DescribeClusterRequest(Message):
 
 @dataclass(slots=True)
 class DescribeClusterResponse(Message):
-    """The nodes, and who controls them. Versions 0-2, flexible: 0-2."""
+    """The nodes that the caller can connect to, and where admin requests go. Versions 0-2, flexible: 0-2."""
 
     message_name: ClassVar[str] = "DescribeClusterResponse"
     api_key: ClassVar[int] = 60

@@ -86,7 +86,7 @@ class DescribeConfigsResource:
 
 @dataclass(slots=True)
 class DescribeConfigsResponse(Message):
-    """Settings per resource. Versions 0-4, flexible: 4."""
+    """Settings per resource. Secrets never leave the broker: their values are null. Versions 0-4, flexible: 4."""
 
     message_name: ClassVar[str] = "DescribeConfigsResponse"
     api_key: ClassVar[int] = 32

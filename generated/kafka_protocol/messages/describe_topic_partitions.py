@@ -149,7 +149,7 @@ class DescribeTopicPartitionsResponsePartition:
     replica_nodes: list[int] = field(default_factory=list)
     """Brokers that hold a replica, in order of preference for leadership."""
     isr_nodes: list[int] = field(default_factory=list)
-    """Brokers whose replica is in sync."""
+    """Brokers whose replica is in sync; acks=-1 waits for them."""
     eligible_leader_replicas: list[int] | None = None
     """Brokers outside of the in-sync set whose log is complete up to the high watermark (KIP-966): they may lead
     without loss. Null where the feature is off."""

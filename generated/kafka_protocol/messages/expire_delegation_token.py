@@ -51,7 +51,7 @@ class ExpireDelegationTokenRequest(Message):
 
 @dataclass(slots=True)
 class ExpireDelegationTokenResponse(Message):
-    """When the delegation token ends now. Versions 0-2, flexible: 2."""
+    """When the delegation token ends now; a time that has passed means that it is gone. Versions 0-2, flexible: 2."""
 
     message_name: ClassVar[str] = "ExpireDelegationTokenResponse"
     api_key: ClassVar[int] = 40

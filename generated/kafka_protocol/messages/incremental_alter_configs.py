@@ -95,7 +95,7 @@ class AlterableConfig:
 
 @dataclass(slots=True)
 class IncrementalAlterConfigsResponse(Message):
-    """One result per resource. Versions 0-1, flexible: 1."""
+    """One result per resource; a resource is changed wholly or not at all. Versions 0-1, flexible: 1."""
 
     message_name: ClassVar[str] = "IncrementalAlterConfigsResponse"
     api_key: ClassVar[int] = 44

@@ -72,7 +72,7 @@ class ListOffsetsRequest(Message):
     """v2+: 0 takes the high watermark for the end of the log, 1 (read_committed) the last stable offset, so that a
     consumer starts where it is allowed to read."""
     topics: list[ListOffsetsTopic] = field(default_factory=list)
-    """One element per topic with questions."""
+    """One element per topic with questions; only partitions that this broker leads belong here."""
     timeout_ms: int = 0
     """v10+: Milliseconds that a lookup in remote storage may take before it fails with REQUEST_TIMED_OUT (KIP-1075);
     0 or less leaves it to the broker's own setting."""
@@ -82,7 +82,7 @@ class ListOffsetsRequest(Message):
 
 @dataclass(slots=True)
 class ListOffsetsTopic:
-    """One element per topic with questions."""
+    """One element per topic with questions; only partitions that this broker leads belong here."""
 
     name: str = ""
     """Name of the topic. This API has no topic ids up to now."""
@@ -124,14 +124,14 @@ class ListOffsetsResponse(Message):
     """v2+: Pause in milliseconds owed to the request quota, 0 for none; since v3 the answer is sent before it
     (KIP-219)."""
     topics: list[ListOffsetsTopicResponse] = field(default_factory=list)
-    """One element per topic, as asked."""
+    """One element per topic, repeating what was asked."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ListOffsetsTopicResponse:
-    """One element per topic, as asked."""
+    """One element per topic, repeating what was asked."""
 
     name: str = ""
     """Topic that the offsets belong to, as asked."""

@@ -57,7 +57,7 @@ class PushTelemetryRequest(Message):
 
 @dataclass(slots=True)
 class PushTelemetryResponse(Message):
-    """Whether the broker took the metrics. Versions 0, flexible: 0."""
+    """Whether the broker took the metrics, or wants them less often or in another shape. Versions 0, flexible: 0."""
 
     message_name: ClassVar[str] = "PushTelemetryResponse"
     api_key: ClassVar[int] = 72

@@ -1,0 +1,59 @@
+# Every target sets up what it needs: a virtual environment in .venv with pinned packages.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check codegen check-codegen lint types format snapshots bench peers docs clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## start a broker on 127.0.0.1:9092 that explains what it does
+	$(BIN)/kafka-server start --explain
+
+test: $(READY) ## run every test that this machine can run
+	$(BIN)/python -m pytest
+
+check: check-codegen lint types test ## everything that CI checks
+
+codegen: $(READY) ## regenerate generated/ from specs/
+	$(BIN)/python -m codegen generate
+
+check-codegen: $(READY) ## fail when generated/ is stale, or a served field lacks its text
+	$(BIN)/python -m codegen check
+
+lint: $(READY) ## style and layering: ruff, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY) ## mypy --strict
+	$(BIN)/mypy
+
+format: $(READY) ## rewrite the sources in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+snapshots: $(READY) ## accept the codecs' present output as the new snapshots
+	$(BIN)/python -m pytest tests/generated --snapshot-update
+
+bench: $(READY) ## measure codecs and broker beside their peers (needs `make peers`)
+	$(BIN)/python -m tests.benchmarks.codec
+	$(BIN)/python -m tests.benchmarks.broker
+
+peers: $(READY) ## install the clients of other languages that tests/clients drives
+	bash .ci/peers.sh
+
+docs: codegen ## regenerate the protocol reference in generated/reference
+	@echo "generated/reference/README.md"
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
