@@ -14,10 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.peers import CACHE, PeerMissingError
+from tests.peers import CACHE, CHECKOUT, PeerMissingError
 
 POM = Path(__file__).with_name("maven") / "pom.xml"
 CLASS_PATHS = CACHE / "jvm"
+JAVA_SOURCES = CHECKOUT / "tests" / "clients" / "java"
 
 # Release of the broker and clients -> release of the command line tools (see the pom for why they differ once).
 RELEASES = {"4.4.0": "4.3.0", "3.9.2": "3.9.2", "2.8.2": "2.8.2"}
@@ -61,6 +62,34 @@ def command(version: str, main_class: str, *arguments: str, options: tuple[str, 
     return [java(), *SHORT_LIVED, *QUIET, *options, "-cp", class_path(version), main_class, *arguments]
 
 
+def driver_classes(version: str) -> Path:
+    """The folder of our compiled Java programs for that release. Raises PeerMissingError when they are not compiled."""
+    classes = CLASS_PATHS / f"drivers-{version}"
+    sources = sorted(JAVA_SOURCES.glob("*.java"))
+    if not all((classes / f"{source.stem}.class").exists() for source in sources):
+        raise PeerMissingError(f"the Java drivers for {version} are not compiled; run `make peers`")
+    newest = max(source.stat().st_mtime for source in sources)
+    if min((classes / f"{source.stem}.class").stat().st_mtime for source in sources) < newest:
+        raise PeerMissingError(f"the Java drivers for {version} are older than their source; run `make peers`")
+    return classes
+
+
+def compile_drivers(version: str) -> Path:
+    """Compiles tests/clients/java against that release."""
+    compiler = shutil.which("javac")
+    if compiler is None:
+        raise PeerMissingError("no `javac` on PATH; install a JDK 17 or newer")
+    classes = CLASS_PATHS / f"drivers-{version}"
+    subprocess.run(
+        [
+            *(compiler, "-nowarn", "-proc:none", "-d", str(classes), "-cp", class_path(version)),
+            *(str(source) for source in sorted(JAVA_SOURCES.glob("*.java"))),
+        ],
+        check=True,
+    )
+    return classes
+
+
 def resolve(version: str) -> Path:
     """Lets Maven fetch the jars of one release and writes its class path file. Needs a registry or a warm ~/.m2."""
     maven = shutil.which("mvn")
@@ -86,6 +115,11 @@ def main() -> int:
                 print(f"kafka {version}: resolved before")
         except PeerMissingError:
             print(f"kafka {version}: {resolve(version)}")
+    for version in (NEWEST, OLD_CLIENT):
+        try:
+            driver_classes(version)
+        except PeerMissingError:
+            print(f"drivers for {version}: {compile_drivers(version)}")
     return 0
 
 

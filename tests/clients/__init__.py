@@ -1,0 +1,1 @@
+"""Real clients of other projects against a real broker process."""

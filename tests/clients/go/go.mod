@@ -1,0 +1,3 @@
+module kafka-server/tests/clients/go
+
+go 1.24

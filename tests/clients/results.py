@@ -1,0 +1,46 @@
+"""What the client tests found out, one file per broker, so that the table of clients is never written by hand.
+
+Owns: .cache/clients/<broker>.json and its shape, {client: {feature: {"outcome", "reason"}}}.
+Must never know: pytest, or how the table looks.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.peers import CACHE
+
+FOLDER = CACHE / "clients"
+
+Outcomes = dict[str, dict[str, dict[str, str]]]
+
+
+class Results:
+    """Collects outcomes; `save` merges them over what earlier runs found, so that a part can be run again."""
+
+    def __init__(self) -> None:
+        self.noted: Outcomes = {}
+
+    def note(self, client: str, feature: str, outcome: str, reason: str) -> None:
+        """A feature that several tests share passes only when all of them do."""
+        row = self.noted.setdefault(client, {})
+        if row.get(feature, {}).get("outcome") != "failed":
+            row[feature] = {"outcome": outcome, "reason": reason}
+
+    def save(self, broker: str) -> Path:
+        merged = load(broker)
+        for client, row in self.noted.items():
+            merged.setdefault(client, {}).update(row)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        path = FOLDER / f"{broker}.json"
+        path.write_text(json.dumps(merged, indent=1, sort_keys=True) + "\n")
+        return path
+
+
+def load(broker: str) -> Outcomes:
+    path = FOLDER / f"{broker}.json"
+    if not path.exists():
+        return {}
+    found: Outcomes = json.loads(path.read_text())
+    return found
