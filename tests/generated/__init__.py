@@ -1,0 +1,1 @@
+"""The wire codec judged: by an interpreter of the same specs, by other implementations, by broken bytes."""
