@@ -7,7 +7,7 @@ opens and closes replicas when topics come and go; ProducerService and ConsumerS
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from kafka_server.application.counters import TopicCounters
@@ -21,10 +21,10 @@ class Waiter(Protocol):
     """Someone who waits for a partition to grow."""
 
     def grew(self, size_bytes: int) -> bool:
-        """Told of every append; True when it has waited enough and wants to be woken."""
+        """Told of every append that readers may see; True, once, when it has waited enough and wants to be woken."""
 
     def wake(self) -> None:
-        """Called once, after the request that appended was handled."""
+        """Called after the request that appended was handled, and when the partition stops being served."""
 
 
 class Replica:
@@ -37,19 +37,19 @@ class Replica:
         self.partition = partition
         self.log = log
         self.counters = counters
-        self.waiters: list[Waiter] = []
+        self.waiters: dict[Waiter, None] = {}
+        """Who waits for this partition, in the order of arrival; a dict, because leaving must be cheap, too."""
 
 
 class ReplicaManager:
     """The replicas of this broker, by topic name and by topic id."""
 
-    __slots__ = ("_by_id", "_by_name", "_logs", "_on_close")
+    __slots__ = ("_by_id", "_by_name", "_logs")
 
     def __init__(self, logs: LogRepository) -> None:
         self._logs = logs
         self._by_name: dict[str, list[Replica]] = {}
         self._by_id: dict[bytes, list[Replica]] = {}
-        self._on_close: list[Callable[[Topic], None]] = []
 
     def find(self, name: str, index: int) -> Replica:
         """The replica of a partition. Raises UnknownTopicOrPartition."""
@@ -104,13 +104,7 @@ class ReplicaManager:
         """Stops serving ``topic``, wakes whoever waits for it, and deletes its logs."""
         replicas = self._by_name.pop(topic.name, [])
         self._by_id.pop(topic.topic_id, None)
-        for listener in self._on_close:
-            listener(topic)
         for replica in replicas:
             for waiter in list(replica.waiters):
                 waiter.wake()
             await self._logs.remove(topic, replica.partition)
-
-    def on_remove(self, listener: Callable[[Topic], None]) -> None:
-        """Calls ``listener`` with each topic that stops being served."""
-        self._on_close.append(listener)

@@ -13,6 +13,7 @@ from kafka_server.domain.partition import Partition
 
 ZERO_ID = bytes(16)
 """Stands for "no topic id" on the wire; no topic ever has it."""
+_TIME_MAX = 2**63 - 1
 
 
 @dataclass(slots=True, frozen=True)
@@ -31,7 +32,7 @@ class TopicSettings:
     compression_zstd_level: int = 3
     log_append_time: bool = False
     """``message.timestamp.type`` is ``LogAppendTime``: the broker's clock stamps every batch."""
-    message_timestamp_before_ms_max: int = 2**63 - 1
+    message_timestamp_before_ms_max: int = _TIME_MAX
     """``message.timestamp.before.max.ms``: how far a record's time may lie behind the broker's clock."""
     message_timestamp_after_ms_max: int = 3_600_000
     """``message.timestamp.after.max.ms``: how far a record's time may lie ahead of the broker's clock."""
@@ -45,6 +46,18 @@ class TopicSettings:
     """``retention.bytes`` per partition; -1 is without bound."""
     segment_bytes: int = 1_073_741_824
     """``segment.bytes``: also the largest batch that can be stored at all."""
+    takes_batches_as_they_come: bool = field(init=False)
+    """True when nothing in these settings makes the broker look into the records of a batch, or change its header
+    behind the checksum. Derived; the hot path asks for nothing else."""
+
+    def __post_init__(self) -> None:
+        as_they_come = (
+            self.compression_type == "producer"
+            and not self.log_append_time
+            and not self.cleanup_compact
+            and self.message_timestamp_before_ms_max >= _TIME_MAX
+        )
+        object.__setattr__(self, "takes_batches_as_they_come", as_they_come)
 
 
 @dataclass(slots=True)

@@ -221,3 +221,17 @@ class MemoryTopicRepository:
         # Identity, not equality: a topic of the same name that was created anew is another topic.
         if self._by_name.get(topic.name) is not topic:
             raise UnknownTopicOrPartition(f"Topic '{topic.name}' is not stored")
+
+
+class MemoryProducerIdRepository:
+    """``ProducerIdRepository`` that counts from 0; the ids' users are gone when the process is."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    async def reserve(self, count: int) -> int:
+        first = self._next
+        self._next += count
+        return first

@@ -1,0 +1,273 @@
+"""Owns: what happens to a batch between its arrival and its acknowledgement, and who gets which producer id.
+Must never know: the wire, request versions, how logs are stored.
+
+The way of a batch: check the header and the CRC -> look into the records, if the topic's settings or the batch ask for
+it -> admit (duplicates, sequences) -> store at the log end offset -> advance -> wake the fetches that wait.
+
+Looking into records costs about a microsecond each, a thousand times the cost of the rest. So a batch whose header is
+sound is taken at its word unless a rule needs the records: a compacted topic needs keys, a bound on old timestamps
+needs each time, another codec needs the block. Small batches are always walked, since that is cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import NamedTuple
+
+from kafka_server.application.explain import EXPLAIN
+from kafka_server.application.ports import Buffer, Clock, Compression, ProducerIdRepository
+from kafka_server.application.replica_manager import Replica, Waiter
+from kafka_server.domain.errors import InvalidRecord, InvalidTopic, MessageTooLarge, RecordListTooLarge
+from kafka_server.domain.record_batch import (
+    CODEC_MASK,
+    CODEC_NAMES,
+    HEADER_SIZE,
+    LOG_APPEND_TIME,
+    PREFIX_SIZE,
+    BatchHeader,
+    assigned_prefix,
+    check_client_batch,
+    parse_header,
+    rewrite,
+)
+from kafka_server.domain.records import check_records
+from kafka_server.domain.topic import TopicSettings
+
+log = logging.getLogger("kafka_server.produce")
+
+_WALK_RECORDS_MAX = 16
+_WALK_COMPRESSED_SIZE_MAX = 4096
+_NO_TIME = -1
+_TIME_MIN, _TIME_MAX = -(2**63), 2**63 - 1
+_PRODUCER_ID_BLOCK = 1000
+
+
+class Appended(NamedTuple):
+    """Where a batch is stored."""
+
+    base_offset: int
+    log_append_time: int
+    """The broker's stamp, or -1 when the topic keeps the producer's times."""
+    log_start_offset: int
+    pending: Awaitable[None] | None
+    """What an acknowledgement under acks=all waits for; None when the batch is safe already."""
+
+
+class ProducerService:
+    """Appends batches to partitions."""
+
+    __slots__ = ("_clock", "_compression", "_ready")
+
+    def __init__(self, compression: Compression, clock: Clock) -> None:
+        self._compression = compression
+        self._clock = clock
+        self._ready: list[Waiter] = []
+
+    def append(self, replica: Replica, records: Buffer | None, *, by_admin: bool = False) -> Appended:
+        """Appends the one v2 batch in ``records``; from all but the admin client, internal topics take none.
+
+        Raises the DomainErrors of ``check_client_batch``, ``check_records`` and ``Partition.admit``, and StorageError.
+        """
+        topic = replica.topic
+        settings = topic.settings
+        counters = replica.counters
+        counters.produce_requests += 1
+        if topic.is_internal and not by_admin:
+            raise InvalidTopic(f"Cannot append to the internal topic {topic.name}")
+        if records is None:
+            raise InvalidRecord("The records are null")
+        try:
+            header = check_client_batch(records, settings.max_message_bytes)
+        except MessageTooLarge:
+            counters.bytes_rejected += len(records)
+            raise
+        now_ms = self._clock.now_ms()
+        if (
+            not settings.takes_batches_as_they_come
+            or header.record_count <= _WALK_RECORDS_MAX
+            or header.max_timestamp > now_ms + settings.message_timestamp_after_ms_max
+        ):
+            records, header = self._look_into(records, header, settings, now_ms)
+        return self._store(replica, records, header, now_ms)
+
+    def append_rebuilt(self, replica: Replica, batch: Buffer, *, by_admin: bool = False) -> Appended:
+        """Appends a batch that the broker built itself from message sets of an old format.
+
+        It is checked as any client's, which also brings in the settings of the topic.
+        """
+        replica.counters.produce_conversions += 1
+        return self.append(replica, batch, by_admin=by_admin)
+
+    def wake(self) -> None:
+        """Wakes the fetches that have enough since the appends before. Called once per request, after its last append,
+        so that a fetch of many partitions is answered once with all that is new.
+        """
+        if self._ready:
+            ready, self._ready = self._ready, []
+            for waiter in ready:
+                waiter.wake()
+
+    def _store(self, replica: Replica, records: Buffer, header: BatchHeader, now_ms: int) -> Appended:
+        partition = replica.partition
+        stamp = header.max_timestamp if header.attributes & LOG_APPEND_TIME else _NO_TIME
+        repeated = partition.admit(header)
+        if repeated is not None:
+            log.debug("Producer %d repeats the batch at offset %d", header.producer_id, repeated.first_offset)
+            stamp = repeated.timestamp if stamp != _NO_TIME else _NO_TIME
+            return Appended(repeated.first_offset, stamp, partition.log_start_offset, None)
+        size = len(records)
+        if size > replica.topic.settings.segment_bytes:
+            raise RecordListTooLarge
+        base_offset = partition.log_end_offset
+        pending = replica.log.append(
+            assigned_prefix(base_offset, header.batch_length, partition.leader_epoch),
+            memoryview(records)[PREFIX_SIZE:],
+            base_offset,
+            base_offset + header.last_offset_delta,
+            header.max_timestamp,
+        )
+        partition.advance(header, header.max_timestamp, now_ms)
+        counters = replica.counters
+        counters.messages_in += header.record_count
+        counters.bytes_in += size
+        if log.isEnabledFor(EXPLAIN):
+            _explain(replica, header, base_offset)
+        if pending is None:
+            partition.acknowledge(partition.log_end_offset)
+            if replica.waiters:
+                self._tell_waiters(replica, size)
+        else:
+            pending = self._when_safe(pending, replica, partition.log_end_offset, size)
+        return Appended(base_offset, stamp, partition.log_start_offset, pending)
+
+    def _tell_waiters(self, replica: Replica, size: int) -> None:
+        for waiter in replica.waiters:
+            if waiter.grew(size):
+                self._ready.append(waiter)
+
+    def _when_safe(
+        self, pending: Awaitable[None], replica: Replica, end_offset: int, size: int
+    ) -> asyncio.Future[None]:
+        """Lets readers see the batch once the store says that it is safe, whether or not the producer waits for it."""
+        future = asyncio.ensure_future(pending)
+
+        def safe(done: asyncio.Future[None]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            replica.partition.acknowledge(end_offset)
+            self._tell_waiters(replica, size)
+            self.wake()
+
+        future.add_done_callback(safe)
+        return future
+
+    # ---- the slower path ---------------------------------------------------------------------------------------------
+
+    def _look_into(
+        self, records: Buffer, header: BatchHeader, settings: TopicSettings, now_ms: int
+    ) -> tuple[Buffer, BatchHeader]:
+        """The batch as it is to be stored, after the checks and changes that need more than its header."""
+        block = memoryview(records)[HEADER_SIZE:]
+        codec = header.attributes & CODEC_MASK
+        target = codec if settings.compression_type == "producer" else target_codec(settings.compression_type)
+        max_timestamp = header.max_timestamp
+        payload: Buffer | None = None
+        if target != codec or _must_walk(header, settings, now_ms) or _may_walk(header, len(block)):
+            payload = self._compression.decompress(codec, block) if codec else block
+            max_timestamp = check_records(
+                header,
+                payload,
+                key_required=settings.cleanup_compact,
+                timestamp_min=_TIME_MIN if settings.log_append_time else _timestamp_min(settings, now_ms),
+                timestamp_max=_TIME_MAX if settings.log_append_time else _timestamp_max(settings, now_ms),
+            )
+        attributes = header.attributes
+        if settings.log_append_time:
+            attributes |= LOG_APPEND_TIME
+            max_timestamp = now_ms
+        if target != codec and payload is not None:
+            block = memoryview(self._compression.compress(target, payload, _level(settings, target)))
+            attributes = attributes & ~CODEC_MASK | target
+            if HEADER_SIZE + len(block) > settings.max_message_bytes:
+                raise MessageTooLarge("The batch is larger than max.message.bytes after compression by the broker")
+        elif attributes == header.attributes and max_timestamp == header.max_timestamp:
+            return records, header
+        batch = rewrite(
+            header,
+            block,
+            attributes=attributes,
+            base_timestamp=header.base_timestamp,
+            max_timestamp=max_timestamp,
+        )
+        return batch, parse_header(batch)
+
+
+def _must_walk(header: BatchHeader, settings: TopicSettings, now_ms: int) -> bool:
+    if settings.cleanup_compact:
+        return True
+    if settings.log_append_time:
+        return False
+    return settings.message_timestamp_before_ms_max < _TIME_MAX or header.max_timestamp > _timestamp_max(
+        settings, now_ms
+    )
+
+
+def _may_walk(header: BatchHeader, block_size: int) -> bool:
+    if header.record_count > _WALK_RECORDS_MAX:
+        return False
+    return not header.attributes & CODEC_MASK or block_size <= _WALK_COMPRESSED_SIZE_MAX
+
+
+def _timestamp_min(settings: TopicSettings, now_ms: int) -> int:
+    return max(_TIME_MIN, now_ms - settings.message_timestamp_before_ms_max)
+
+
+def _timestamp_max(settings: TopicSettings, now_ms: int) -> int:
+    return min(_TIME_MAX, now_ms + settings.message_timestamp_after_ms_max)
+
+
+def target_codec(compression_type: str) -> int:
+    """The codec number for a value of compression.type other than ``producer``."""
+    return CODEC_NAMES.index("none" if compression_type == "uncompressed" else compression_type)
+
+
+def _level(settings: TopicSettings, codec: int) -> int | None:
+    levels = {
+        "gzip": settings.compression_gzip_level,
+        "lz4": settings.compression_lz4_level,
+        "zstd": settings.compression_zstd_level,
+    }
+    return levels.get(CODEC_NAMES[codec])
+
+
+def _explain(replica: Replica, header: BatchHeader, base_offset: int) -> None:
+    name = replica.topic.name
+    index = replica.partition.index
+    if header.record_count == 1:
+        log.log(EXPLAIN, "Storing message with offset %d in %s-%d", base_offset, name, index)
+    else:
+        last = base_offset + header.last_offset_delta
+        log.log(EXPLAIN, "Storing message with offset %d up to %d in %s-%d", base_offset, last, name, index)
+
+
+class ProducerIdService:
+    """Hands out producer ids, each once (KIP-98); reserves them in blocks, so that few requests wait for the store."""
+
+    __slots__ = ("_end", "_next", "_repository")
+
+    def __init__(self, repository: ProducerIdRepository) -> None:
+        self._repository = repository
+        self._next = 0
+        self._end = 0
+
+    async def allocate(self) -> int:
+        while self._next >= self._end:
+            first = await self._repository.reserve(_PRODUCER_ID_BLOCK)
+            # Several callers may have waited at once; the blocks of the others are as good, and none is lost but the
+            # rest of a block that is replaced before it is used up.
+            if self._next >= self._end:
+                self._next, self._end = first, first + _PRODUCER_ID_BLOCK
+        self._next += 1
+        return self._next - 1

@@ -1,0 +1,79 @@
+"""Owns: what leaves the logs - records deleted on request, records past their retention, producers long unused.
+Must never know: the wire, how logs are stored.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from kafka_server.application.ports import Clock, Timer
+from kafka_server.application.replica_manager import Replica, ReplicaManager
+from kafka_server.domain.errors import InvalidTopic, PolicyViolation
+
+log = logging.getLogger("kafka_server.retention")
+
+
+class RetentionService:
+    """Moves log start offsets up."""
+
+    __slots__ = ("_clock", "_interval_ms", "_producer_expiration_ms", "_replicas", "_timer")
+
+    def __init__(
+        self,
+        replicas: ReplicaManager,
+        clock: Clock,
+        interval_ms: int = 300_000,
+        producer_expiration_ms: int = 86_400_000,
+    ) -> None:
+        self._replicas = replicas
+        self._clock = clock
+        self._interval_ms = interval_ms
+        """``log.retention.check.interval.ms``"""
+        self._producer_expiration_ms = producer_expiration_ms
+        """``producer.id.expiration.ms``"""
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Enforces retention every ``log.retention.check.interval.ms`` from now on, until ``stop``."""
+        self._timer = self._clock.call_later(self._interval_ms, self._tick)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self.enforce_retention(self._clock.now_ms())
+        self.start()
+
+    def enforce_retention(self, now_ms: int) -> None:
+        """Drops what retention.ms and retention.bytes let go, and forgets idempotent producers that fell silent."""
+        for replica in self._replicas:
+            replica.partition.producers.expire(now_ms - self._producer_expiration_ms)
+            settings = replica.topic.settings
+            if not settings.cleanup_delete or (settings.retention_ms < 0 and settings.retention_bytes < 0):
+                continue
+            partition = replica.partition
+            keep_after_ms = -1 if settings.retention_ms < 0 else max(0, now_ms - settings.retention_ms)
+            offset = replica.log.retention_offset(settings.retention_bytes, keep_after_ms, partition.high_watermark)
+            if offset > partition.log_start_offset:
+                log.info(
+                    "Retention moves the log start of %s-%d to offset %d", replica.topic.name, partition.index, offset
+                )
+                partition.delete_records(offset)
+                replica.log.truncate_prefix(offset)
+
+    async def delete_records(self, replica: Replica, offset: int) -> int:
+        """Deletes what lies below ``offset`` (-1: all that can be read) and returns the new log start offset.
+
+        Raises OffsetOutOfRange, PolicyViolation (the topic does not delete, it only compacts) or InvalidTopic.
+        """
+        if replica.topic.is_internal:
+            raise InvalidTopic(f"Cannot delete records of the internal topic {replica.topic.name}")
+        if not replica.topic.settings.cleanup_delete:
+            raise PolicyViolation("cleanup.policy of the topic does not contain delete")
+        low_watermark = replica.partition.delete_records(offset)
+        durable = replica.log.truncate_prefix(low_watermark)
+        if durable is not None:
+            await durable
+        return low_watermark
