@@ -118,7 +118,7 @@ class TopicService:
         With ``validate_only`` the topics are checked in the same way and returned without being kept; their id is
         drawn all the same, as Apache Kafka does.
         """
-        if sum(self._count(new) for new in wanted) > PARTITIONS_PER_REQUEST_MAX:
+        if sum(max(self._count(new), 0) for new in wanted) > PARTITIONS_PER_REQUEST_MAX:
             return [
                 PolicyViolation(f"More than {PARTITIONS_PER_REQUEST_MAX} partitions in one request") for _ in wanted
             ]
@@ -181,7 +181,7 @@ class TopicService:
         if new.assignments:
             if new.replication_factor != BROKER_DEFAULT or new.partition_count != BROKER_DEFAULT:
                 raise InvalidRequest("With a manual assignment, partition count and replication factor must be -1")
-            for index, broker_ids in new.assignments:
+            for _, broker_ids in new.assignments:
                 self._check_assignment(broker_ids)
             indexes = sorted(index for index, _ in new.assignments)
             if len(set(indexes)) != len(indexes):

@@ -460,6 +460,16 @@ class StaleMemberEpoch(DomainError):
     default_message = "The member epoch is older than the member's current one"
 
 
+class MismatchedEndpointType(DomainError):
+    code = 114
+    default_message = "The request was sent to an endpoint of the wrong type"
+
+
+class UnsupportedEndpointType(DomainError):
+    code = 115
+    default_message = "The type of endpoint is not supported"
+
+
 class UnknownSubscriptionId(DomainError):
     code = 117
     default_message = "The telemetry subscription id is out of date"
@@ -480,3 +490,6 @@ class InvalidRegularExpression(DomainError):
     default_message = "The regular expression is not valid"
 
 
+class RebootstrapRequired(DomainError):
+    code = 129
+    default_message = "This is not the broker that the client expects; start again from bootstrap.servers"
