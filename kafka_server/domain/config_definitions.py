@@ -14,7 +14,7 @@ add.partitions.to.txn.retry.backoff.max.ms int high read-only none default=100 m
   Longest that a produce request is held while the broker retries to add its partition to the transaction.
 add.partitions.to.txn.retry.backoff.ms int high read-only none default=20 min=1
   Pause between two attempts of the broker to add a partition to a transaction on behalf of a producer.
-advertised.listeners list high read-only none nonempty
+advertised.listeners list high read-only yes nonempty
   Addresses that clients are told to use, one per listener, as NAME://host:port. Without it a client is told the very
   address that it reached.
 alter.config.policy.class.name class low read-only none
@@ -25,7 +25,7 @@ alter.log.dirs.replication.quota.window.size.seconds int low read-only none defa
   Length of one sample of the quota for moves between log directories.
 authorizer.class.name string low read-only none default=
   Java class that decides who may do what. This broker loads no classes that are named in a config.
-auto.create.topics.enable boolean high read-only none default=true
+auto.create.topics.enable boolean high read-only yes default=true
   Creates a topic the first time a client asks for its metadata, if the client allows that too. Handy in tests; in
   production a typing error becomes a topic.
 auto.leader.rebalance.enable boolean high read-only none default=true
@@ -36,32 +36,34 @@ broker.heartbeat.interval.ms int medium read-only none default=2000
   How often a broker tells the controller that it is alive.
 broker.id int high read-only yes default=-1
   Old name of node.id. Used when node.id is not set.
-broker.rack string medium read-only none
+broker.rack string medium read-only yes
   Rack or zone of this broker, told to clients in metadata, so that they can prefer replicas nearby.
 broker.session.timeout.ms int medium read-only none default=9000
   Time without a heartbeat after which the controller takes a broker for dead.
 client.quota.callback.class class low read-only none
   Java class that computes client quotas. This broker loads no classes that are named in a config.
-compression.gzip.level int medium cluster-wide none default=-1 min=1 max=9 also=-1
+cluster.id string low read-only yes default= pattern=[A-Za-z0-9_-]{0,64}
+  Our own key. Id of the cluster as clients see it; without it each start draws a new one.
+compression.gzip.level int medium cluster-wide yes default=-1 min=1 max=9 also=-1
   Level used when the broker itself compresses with gzip: 1 is fast, 9 is small, -1 is the codec's default.
-compression.lz4.level int medium cluster-wide none default=9 min=1 max=17
+compression.lz4.level int medium cluster-wide yes default=9 min=1 max=17
   Level used when the broker itself compresses with lz4, from 1 to 17.
-compression.type string high cluster-wide none default=producer values=uncompressed,zstd,lz4,snappy,gzip,producer
+compression.type string high cluster-wide yes default=producer values=uncompressed,zstd,lz4,snappy,gzip,producer
   Codec in which topics keep their batches. `producer` keeps each batch as it came; any other value makes the broker
   recompress what differs.
-compression.zstd.level int medium cluster-wide none default=3 min=-131072 max=22
+compression.zstd.level int medium cluster-wide yes default=3 min=-131072 max=22
   Level used when the broker itself compresses with zstd. Negative levels trade size for speed.
 config.providers list low cluster-wide none default=
   Aliases of classes that fetch config values from elsewhere. This broker loads no classes that are named in a config.
 connection.failed.authentication.delay.ms int low read-only none default=100 min=0
   How long the connection stays open after failed authentication, so that guessing passwords is slow.
-connections.max.idle.ms long medium read-only none default=600000
+connections.max.idle.ms long medium read-only yes default=600000
   A connection without a request for this long is closed. Clients reconnect by themselves.
 connections.max.reauth.ms long medium read-only none default=0
   Longest life of a SASL session before the client has to authenticate again (KIP-368). 0 asks for no re-authentication.
 controlled.shutdown.enable boolean medium read-only none default=true
   Hands leadership to other brokers before a shutdown. A single broker has nobody to hand it to.
-controller.listener.names list high read-only none nonempty
+controller.listener.names list high read-only yes nonempty
   Listeners of the controller role. There is no separate controller here; clients reach admin calls on every listener.
 controller.performance.always.log.threshold.ms long medium read-only none default=2000 min=0 internal
   Controller events that take longer than this are logged.
@@ -99,7 +101,7 @@ cordoned.log.dirs list medium per-broker none default=
   Log directories that get no new partitions; `*` means all of them. Partitions already there stay.
 create.topic.policy.class.name class low read-only none
   Java class that may veto the creation of topics. This broker loads no classes that are named in a config.
-default.replication.factor int medium read-only none default=1
+default.replication.factor int medium read-only yes default=1
   Replication factor of topics that are created without one. More than the number of brokers makes such a creation fail.
 delegation.token.expiry.check.interval.ms long low read-only none default=3600000 min=1
   How often expired delegation tokens are removed.
@@ -111,7 +113,7 @@ delegation.token.secret.key password medium read-only none
   Secret with which delegation tokens are signed. Tokens are off without it.
 delete.records.purgatory.purge.interval.requests int medium read-only none default=1
   After how many finished DeleteRecords requests the list of waiting ones is swept.
-delete.topic.enable boolean high read-only none default=true
+delete.topic.enable boolean high read-only yes default=true
   When false, DeleteTopics is refused for every topic.
 early.start.listeners list high read-only none
   Listeners that may start before the authorizer is ready.
@@ -119,7 +121,7 @@ errors.deadletterqueue.auto.create.topics.enable boolean medium cluster-wide non
   Creates the dead-letter topic of a share group when it is missing (KIP-1191).
 errors.deadletterqueue.topic.name.prefix string medium cluster-wide none default=dlq.
   Names of dead-letter topics must begin with this; empty allows any name (KIP-1191).
-fetch.max.bytes int medium read-only none default=57671680 min=1024
+fetch.max.bytes int medium read-only yes default=57671680 min=1024
   Most bytes of records in one fetch response, whatever the client asks for. The first batch is sent whole even above
   it.
 fetch.purgatory.purge.interval.requests int medium read-only none default=1000
@@ -171,14 +173,14 @@ group.coordinator.rebalance.protocols list medium read-only none default=classic
   Group protocols that the coordinator speaks. What this broker really speaks is in its ApiVersions answer.
 group.coordinator.threads int high read-only none default=4 min=1
   Threads of the group coordinator in Apache Kafka.
-group.initial.rebalance.delay.ms int medium read-only none default=0
+group.initial.rebalance.delay.ms int medium read-only yes default=0
   How long an empty group waits for more members before its first rebalance. This broker's default is 0, because waiting
   3 s (the default in Apache Kafka) slows every test; raise it where many members start together.
-group.max.session.timeout.ms int medium read-only none default=1800000
+group.max.session.timeout.ms int medium read-only yes default=1800000
   Largest session.timeout.ms that a member of a classic group may ask for.
-group.max.size int medium read-only none default=2147483647 min=1
+group.max.size int medium read-only yes default=2147483647 min=1
   Most members of one classic group; further ones are refused.
-group.min.session.timeout.ms int medium read-only none default=6000
+group.min.session.timeout.ms int medium read-only yes default=6000
   Smallest session.timeout.ms that a member of a classic group may ask for.
 group.share.assignment.interval.ms int medium cluster-wide none default=1000 min=0
   Shortest time between two assignments that a share group computes.
@@ -295,10 +297,10 @@ leader.imbalance.check.interval.seconds long high read-only none default=300 min
   How often the controller looks for leaders that are not the preferred ones.
 leader.replication.throttled.rate long medium cluster-wide none default=9223372036854775807 min=0 internal
   Bytes per second that this broker, as a leader, sends to followers of throttled partitions.
-listener.security.protocol.map string low per-broker none
+listener.security.protocol.map string low read-only yes
 + default=SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT
   Which security protocol each listener name speaks, as NAME:PROTOCOL pairs.
-listeners list high per-broker none default=PLAINTEXT://:9092 nonempty
+listeners list high read-only yes default=PLAINTEXT://:9092 nonempty
   Addresses on which the broker accepts connections, as NAME://host:port. An empty host binds to all interfaces, port 0
   lets the system choose.
 log.cleaner.backoff.ms long medium cluster-wide none default=15000 min=0
@@ -324,7 +326,7 @@ log.cleaner.min.compaction.lag.ms long medium cluster-wide none default=0 min=0
   A record stays safe from compaction for at least this long.
 log.cleaner.threads int medium cluster-wide none default=1 min=0
   Threads that compact logs.
-log.cleanup.policy list medium cluster-wide none default=delete values=compact,delete
+log.cleanup.policy list medium cluster-wide yes default=delete values=compact,delete
   What happens to old records: `delete` drops them by age and size, `compact` keeps the newest per key. Both may be
   combined.
 log.dir list high read-only none default=/tmp/kafka-logs nonempty
@@ -349,15 +351,17 @@ log.index.size.max.bytes int medium cluster-wide none default=10485760 min=4
   Largest size of an offset index.
 log.initial.task.delay.ms long low read-only none default=30000 min=0 internal
   For Apache Kafka's own tests: delay before the chores of the log manager begin.
+log.level string medium read-only yes default=info values=debug,explain,info,warning,error
+  Our own key. Least important lines that are logged; `explain` tells what happens to each request, for learners.
 log.local.retention.bytes long medium cluster-wide none default=-2 min=-2
   Bytes of a tiered partition that stay on the local disk; -2 follows retention.bytes.
 log.local.retention.ms long medium cluster-wide none default=-2 min=-2
   How long records of a tiered partition stay on the local disk; -2 follows retention.ms.
-log.message.timestamp.after.max.ms long medium cluster-wide none default=3600000 min=0
+log.message.timestamp.after.max.ms long medium cluster-wide yes default=3600000 min=0
   How far a record's timestamp may lie ahead of the broker's clock before the record is refused.
-log.message.timestamp.before.max.ms long medium cluster-wide none default=9223372036854775807 min=0
+log.message.timestamp.before.max.ms long medium cluster-wide yes default=9223372036854775807 min=0
   How far a record's timestamp may lie behind the broker's clock before the record is refused.
-log.message.timestamp.type string medium cluster-wide none default=CreateTime values=CreateTime,LogAppendTime
+log.message.timestamp.type string medium cluster-wide yes default=CreateTime values=CreateTime,LogAppendTime
   Whether records keep the time that the producer gave them (CreateTime) or get the broker's (LogAppendTime).
 log.preallocate boolean medium cluster-wide none default=false
   Reserves the file space of a new segment at once.
@@ -365,15 +369,15 @@ log.remote.copy.lag.bytes long medium cluster-wide none default=-1 min=-1
   Size of newer data from which a closed segment may be copied to remote storage.
 log.remote.copy.lag.ms long medium cluster-wide none default=0 min=-1
   Age from which a closed segment may be copied to remote storage.
-log.retention.bytes long high cluster-wide none default=-1
+log.retention.bytes long high cluster-wide yes default=-1
   Size above which a partition drops its oldest segments; -1 sets no bound.
 log.retention.check.interval.ms long medium read-only none default=300000 min=1
   How often it is looked for records to drop by age or size.
-log.retention.hours int high read-only none default=168
+log.retention.hours int high read-only yes default=168
   Hours that records are kept. Counts only when neither log.retention.ms nor log.retention.minutes is set.
-log.retention.minutes int high read-only none synonyms=log.retention.hours*60
+log.retention.minutes int high read-only yes synonyms=log.retention.hours*60
   Minutes that records are kept. Counts only when log.retention.ms is not set.
-log.retention.ms long high cluster-wide none synonyms=log.retention.minutes*60000,log.retention.hours*3600000
+log.retention.ms long high cluster-wide yes synonyms=log.retention.minutes*60000,log.retention.hours*3600000
   Milliseconds that records are kept; -1 keeps them for ever. Wins over the settings in minutes and hours.
 log.roll.hours int high read-only none default=168 min=1
   Hours after which a new segment is begun. Counts only when log.roll.ms is not set.
@@ -383,25 +387,25 @@ log.roll.jitter.ms long high cluster-wide none synonyms=log.roll.jitter.hours*36
   Random milliseconds taken off log.roll.ms, so that segments do not all roll at once.
 log.roll.ms long high cluster-wide none synonyms=log.roll.hours*3600000
   Milliseconds after which a new segment is begun even if the last one is not full.
-log.segment.bytes int high cluster-wide none default=1073741824 min=1048576
+log.segment.bytes int high cluster-wide yes default=1073741824 min=1048576
   Size at which a new segment is begun. Records are dropped by whole segments, so smaller ones make retention finer.
 log.segment.delete.delay.ms long high cluster-wide none default=60000 min=0
   Wait between taking a file out of the log and deleting it, so that readers can finish.
 max.connection.creation.rate int medium cluster-wide none default=2147483647 min=0
   New connections per second that the broker accepts; further ones wait.
-max.connections int medium cluster-wide none default=2147483647 min=0
+max.connections int medium read-only yes default=2147483647 min=0
   Connections that the broker holds at a time; further ones are not accepted until some close.
-max.connections.per.ip int medium cluster-wide none default=2147483647 min=0
+max.connections.per.ip int medium read-only yes default=2147483647 min=0
   Connections that the broker holds from one address; further ones are closed.
-max.connections.per.ip.overrides string medium cluster-wide none default=
+max.connections.per.ip.overrides string medium read-only yes default=
   Other bounds for single addresses, as host:count pairs separated by commas.
 max.decompressed.message.bytes int medium cluster-wide none default=2147483639 min=1 max=2147483639
   Largest size of a record once it is decompressed. A guard against decompression bombs.
-max.incremental.fetch.session.cache.slots int medium read-only none default=1000 min=0
+max.incremental.fetch.session.cache.slots int medium read-only yes default=1000 min=0
   Fetch sessions (KIP-227) that the broker remembers. A client that finds no slot sends full fetches.
-max.request.partition.size.limit int medium read-only none default=2000 min=1
+max.request.partition.size.limit int medium read-only yes default=2000 min=1
   Most partitions in one answer of DescribeTopicPartitions.
-message.max.bytes int high cluster-wide none default=1048588 min=0
+message.max.bytes int high cluster-wide yes default=1048588 min=0
   Largest batch that the broker accepts, measured as it arrives, compressed.
 metadata.log.dir string high read-only none
   Directory of the cluster metadata log.
@@ -422,8 +426,12 @@ metadata.max.retention.ms long high read-only none default=604800000
 metric.reporters list low cluster-wide none default=org.apache.kafka.common.metrics.JmxReporter
   Java classes that receive metrics. This broker loads no classes that are named in a config; metrics are served over
   HTTP.
+metrics.host string medium read-only yes default=127.0.0.1
+  Our own key. Address on which the metrics are served.
 metrics.num.samples int low read-only none default=2 min=1
   Samples that rates and averages are computed from.
+metrics.port int medium read-only yes default=-1 min=-1 max=65535
+  Our own key. Port of /metrics, /livez and /readyz; -1 leaves them off, 0 takes any free port.
 metrics.recording.level string low read-only none default=INFO
   Lowest level of detail of recorded metrics.
 metrics.sample.window.ms long low read-only none default=30000 min=1
@@ -437,7 +445,7 @@ num.io.threads int high cluster-wide none default=8 min=1
   Threads that handle requests in Apache Kafka. One event loop handles them here.
 num.network.threads int high cluster-wide none default=3 min=1
   Threads that read and write sockets in Apache Kafka. One event loop does so here.
-num.partitions int medium read-only none default=1 min=1
+num.partitions int medium read-only yes default=1 min=1
   Partitions of topics that are created without a number, auto-created ones included.
 num.recovery.threads.per.data.dir int high cluster-wide none default=2 min=1
   Threads per log directory for recovery at start and flushing at shutdown.
@@ -445,15 +453,15 @@ num.replica.alter.log.dirs.threads int high read-only none
   Threads that move replicas between log directories.
 num.replica.fetchers int high cluster-wide none default=1 min=1
   Connections over which a broker copies partitions from another one.
-offset.metadata.max.bytes int high read-only none default=4096
+offset.metadata.max.bytes int high read-only yes default=4096
   Longest metadata string that may be committed beside an offset.
 offsets.commit.timeout.ms int high read-only none default=5000 min=1
   How long an offset commit waits for the replicas of the offsets topic.
 offsets.load.buffer.size int high read-only none default=5242880 min=1
   Batch size with which committed offsets are read at start.
-offsets.retention.check.interval.ms long high read-only none default=600000 min=1
+offsets.retention.check.interval.ms long high read-only yes default=600000 min=1
   How often it is looked for committed offsets that have expired.
-offsets.retention.minutes int high read-only none default=10080 min=1
+offsets.retention.minutes int high read-only yes default=10080 min=1
   How long the offsets of a group without members are kept.
 offsets.topic.compression.codec int high read-only none default=0
   Codec of the offsets topic by its number; 0 is none.
@@ -474,7 +482,7 @@ producer.id.expiration.ms int low cluster-wide none default=86400000 min=1
   How long the sequence numbers of an idle idempotent producer are remembered.
 producer.purgatory.purge.interval.requests int medium read-only none default=1000
   After how many finished produce requests the list of waiting ones is swept.
-queued.max.request.bytes long medium read-only none default=-1
+queued.max.request.bytes long medium read-only yes default=-1
   Bytes of requests that may wait before reading stops; -1 sets no bound.
 queued.max.requests int high read-only none default=500 min=1
   Requests that may wait before reading stops in Apache Kafka. Here one request per connection is handled at a time.
@@ -482,6 +490,8 @@ quota.window.num int low read-only none default=11 min=1
   How many samples client quotas keep in memory.
 quota.window.size.seconds int low read-only none default=1 min=1
   Length of one sample of client quotas.
+ready.file string low read-only yes default=
+  Our own key. File that is written when clients can connect: one line NAME://host:port per listener.
 remote.fetch.max.wait.ms int medium cluster-wide none default=500 min=1
   How long a fetch waits for data from remote storage before it is answered.
 remote.list.offsets.request.timeout.ms long medium cluster-wide none default=30000 min=1
@@ -708,17 +718,19 @@ share.coordinator.write.timeout.ms int high read-only none default=5000 min=1
   How long a write of share state waits for its replicas.
 share.fetch.purgatory.purge.interval.requests int medium read-only none default=1000
   After how many finished share fetches the list of waiting ones is swept.
+shutdown.grace.ms int low read-only yes default=3000 min=0
+  Our own key. How long requests in flight may take to finish when the server stops.
 socket.connection.setup.timeout.max.ms long medium read-only none default=30000
   Longest time that setting up a connection to another broker may take after several failures.
 socket.connection.setup.timeout.ms long medium read-only none default=10000
   Time that setting up a connection to another broker may take.
-socket.listen.backlog.size int medium read-only none default=50 min=1
+socket.listen.backlog.size int medium read-only yes default=50 min=1
   Connections that the system may queue before the broker accepts them.
-socket.receive.buffer.bytes int high read-only none default=102400
+socket.receive.buffer.bytes int high read-only yes default=102400
   Receive buffer of client sockets (SO_RCVBUF); -1 leaves it to the system.
-socket.request.max.bytes int high read-only none default=104857600 min=1
+socket.request.max.bytes int high read-only yes default=104857600 min=1
   Largest request that is read; a connection that announces more is closed.
-socket.send.buffer.bytes int high read-only none default=102400
+socket.send.buffer.bytes int high read-only yes default=102400
   Send buffer of client sockets (SO_SNDBUF); -1 leaves it to the system.
 ssl.allow.dn.changes boolean low read-only none default=false
   Lets a new keystore have another distinguished name than the old one.
@@ -766,6 +778,8 @@ ssl.truststore.password password medium per-broker none
   Password of the trust store file.
 ssl.truststore.type string medium per-broker none default=JKS
   Format of the trust store: JKS, PKCS12 or PEM.
+storage string high read-only yes default=memory values=memory,disk
+  Our own key. Where records are kept: `memory` forgets them when the server stops, `disk` keeps them in log.dirs.
 telemetry.max.bytes int low read-only none default=1048576 min=1
   Largest push of client metrics (KIP-714), measured as it arrives.
 transaction.abort.timed.out.transaction.cleanup.interval.ms int low read-only none default=10000 min=1
@@ -801,18 +815,18 @@ unstable.feature.versions.enable boolean high read-only none default=false inter
 """
 
 TOPIC: Final = r"""
-cleanup.policy list medium cluster-wide none default=delete values=compact,delete synonyms=log.cleanup.policy
+cleanup.policy list medium cluster-wide yes default=delete values=compact,delete synonyms=log.cleanup.policy
   What happens to old records: `delete` drops them by age and size, `compact` keeps the newest per key and requires
   keys. Both may be combined; empty keeps everything.
-compression.gzip.level int medium cluster-wide none default=-1 min=1 max=9 also=-1 synonyms=compression.gzip.level
+compression.gzip.level int medium cluster-wide yes default=-1 min=1 max=9 also=-1 synonyms=compression.gzip.level
   Level used when the broker itself compresses with gzip: 1 is fast, 9 is small, -1 is the codec's default.
-compression.lz4.level int medium cluster-wide none default=9 min=1 max=17 synonyms=compression.lz4.level
+compression.lz4.level int medium cluster-wide yes default=9 min=1 max=17 synonyms=compression.lz4.level
   Level used when the broker itself compresses with lz4, from 1 to 17.
-compression.type string medium cluster-wide none default=producer values=uncompressed,zstd,lz4,snappy,gzip,producer
+compression.type string medium cluster-wide yes default=producer values=uncompressed,zstd,lz4,snappy,gzip,producer
 + synonyms=compression.type
   Codec in which the topic keeps its batches. `producer` keeps each batch as it came; any other value makes the broker
   recompress what differs.
-compression.zstd.level int medium cluster-wide none default=3 min=-131072 max=22 synonyms=compression.zstd.level
+compression.zstd.level int medium cluster-wide yes default=3 min=-131072 max=22 synonyms=compression.zstd.level
   Level used when the broker itself compresses with zstd. Negative levels trade size for speed.
 delete.retention.ms long medium cluster-wide none default=86400000 min=0 synonyms=log.cleaner.delete.retention.ms
   How long a tombstone or a transaction marker stays in a compacted topic, so that a reader who began before can still
@@ -830,7 +844,7 @@ follower.replication.throttled.replicas list medium cluster-wide none default= p
   Followers whose copying is throttled, as partition:broker pairs, or `*`.
 index.interval.bytes int medium cluster-wide none default=4096 min=0 synonyms=log.index.interval.bytes
   An index entry is added after about this many bytes of records.
-internal.segment.bytes int medium cluster-wide none internal
+internal.segment.bytes int medium cluster-wide yes internal
   Segment size below what segment.bytes allows. Meant for tests.
 leader.replication.throttled.replicas list medium cluster-wide none default= pattern=\*|[0-9]+:[0-9]+
   Leaders whose sending to followers is throttled, as partition:broker pairs, or `*`.
@@ -844,15 +858,15 @@ max.compaction.lag.ms long medium cluster-wide none default=9223372036854775807 
 max.decompressed.message.bytes int medium cluster-wide none default=2147483639 min=1 max=2147483639
 + synonyms=max.decompressed.message.bytes
   Largest size of a record once it is decompressed. A guard against decompression bombs.
-max.message.bytes int medium cluster-wide none default=1048588 min=0 synonyms=message.max.bytes
+max.message.bytes int medium cluster-wide yes default=1048588 min=0 synonyms=message.max.bytes
   Largest batch that the topic accepts, measured as it arrives, compressed.
-message.timestamp.after.max.ms long medium cluster-wide none default=3600000 min=0
+message.timestamp.after.max.ms long medium cluster-wide yes default=3600000 min=0
 + synonyms=log.message.timestamp.after.max.ms
   How far a record's timestamp may lie ahead of the broker's clock before the record is refused.
-message.timestamp.before.max.ms long medium cluster-wide none default=9223372036854775807 min=0
+message.timestamp.before.max.ms long medium cluster-wide yes default=9223372036854775807 min=0
 + synonyms=log.message.timestamp.before.max.ms
   How far a record's timestamp may lie behind the broker's clock before the record is refused.
-message.timestamp.type string medium cluster-wide none default=CreateTime values=CreateTime,LogAppendTime
+message.timestamp.type string medium cluster-wide yes default=CreateTime values=CreateTime,LogAppendTime
 + synonyms=log.message.timestamp.type
   Whether records keep the time that the producer gave them (CreateTime) or get the broker's (LogAppendTime).
 min.cleanable.dirty.ratio double medium cluster-wide none default=0.5 min=0 max=1
@@ -875,12 +889,12 @@ remote.log.delete.on.disable boolean medium cluster-wide none default=false
   Deletes what is in remote storage when tiering is turned off for the topic.
 remote.storage.enable boolean medium cluster-wide none default=false
   Moves closed segments to remote storage. Refused here, because this broker has no tiered storage.
-retention.bytes long medium cluster-wide none default=-1 synonyms=log.retention.bytes
+retention.bytes long medium cluster-wide yes default=-1 synonyms=log.retention.bytes
   Size above which a partition drops its oldest segments; -1 sets no bound.
-retention.ms long medium cluster-wide none default=604800000 min=-1
+retention.ms long medium cluster-wide yes default=604800000 min=-1
 + synonyms=log.retention.ms,log.retention.minutes*60000,log.retention.hours*3600000
   Milliseconds that records are kept; -1 keeps them for ever.
-segment.bytes int medium cluster-wide none default=1073741824 min=1048576 synonyms=log.segment.bytes
+segment.bytes int medium cluster-wide yes default=1073741824 min=1048576 synonyms=log.segment.bytes
   Size at which a new segment is begun. Also the largest batch that can be stored.
 segment.index.bytes int medium cluster-wide none default=10485760 min=4 synonyms=log.index.size.max.bytes
   Largest size of an offset index.
