@@ -112,7 +112,8 @@ class Settings:
     ready_file: str
     shutdown_grace_ms: int
     notes: tuple[str, ...]
-    """What the start should log about the settings: keys without effect, unknown keys, listeners left out."""
+    """What the start should log about the settings: unknown keys, listeners left out. ConfigService itself warns of
+    known keys without effect."""
 
     def broker_texts(self) -> dict[str, str]:
         """The Kafka keys that somebody set, as texts; the rest of the server reads its settings from these."""
@@ -291,13 +292,9 @@ def _settings(given: Mapping[str, Given]) -> Settings:
 
 
 def _notes(given: Mapping[str, Given]) -> Iterator[str]:
-    known = broker_keys()
     unknown = [f"{entry.key} ({entry.source})" for entry in given.values() if not _is_known(entry.key)]
     if unknown:
         yield f"Unknown settings, without effect: {', '.join(unknown)}"
-    idle = [entry.key for entry in given.values() if entry.key in known and not known[entry.key].has_effect]
-    if idle:
-        yield f"Settings of Apache Kafka that have no effect in this server: {', '.join(sorted(idle))}"
 
 
 def _is_known(key: str) -> bool:

@@ -1,0 +1,157 @@
+"""Owns: ``kafka-server start``: from the command line to a running process, and its end.
+Must never know: what a broker is made of.
+
+Exit codes: 0 stopped as asked, 1 a bug, 2 a setting or flag that cannot be used, 3 a listener that cannot be opened,
+130 or 143 a second SIGINT or SIGTERM that did not want to wait.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from kafka_server.cli.flags import FlagError, StartFlags
+from kafka_server.config import ConfigError, Settings, load_settings
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from kafka_server.bootstrap import Broker
+
+EXIT_USAGE: Final = 2
+EXIT_BIND: Final = 3
+
+PRELOAD_DELAY_S: Final = 0.25
+"""What a first client needs is loaded when it asks; the rest is loaded this long after the start, bit by bit."""
+
+log = logging.getLogger("kafka_server.server")
+
+
+def start(flags: StartFlags) -> int:
+    """Runs a broker until it is told to stop; returns the exit code."""
+    gc.disable()  # nothing that is built while starting is garbage; see _settle
+    try:
+        settings = load_settings(flags.given, os.environ, flags.config)
+    except (ConfigError, FlagError) as error:
+        return fail(str(error), EXIT_USAGE)
+    import asyncio
+
+    from kafka_server.infrastructure.network.server import BindError
+    from kafka_server.infrastructure.observability.log import configure
+
+    configure(settings.log_level)
+    _raise_file_limit()
+    loop = _new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(_run(settings))
+    except BindError as error:
+        return fail(str(error), EXIT_BIND)
+    finally:
+        if settings.ready_file:
+            Path(settings.ready_file).unlink(missing_ok=True)
+        loop.close()
+
+
+def fail(message: str, code: int) -> int:
+    """Says what is wrong in one line and returns the exit code."""
+    sys.stdout.flush()
+    print(f"kafka-server: error: {message}", file=sys.stderr)
+    return code
+
+
+async def _run(settings: Settings) -> int:
+    import asyncio
+
+    from kafka_server.bootstrap import Broker
+
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    _handle_signals(loop, stopping)
+    for note in settings.notes:
+        log.warning("%s", note)
+    broker = Broker(settings, loop)
+    await broker.start()
+    _announce(broker)
+    _settle(loop, broker)
+    await stopping.wait()
+    log.info("Kafka Server stops: requests in flight have %d ms", settings.shutdown_grace_ms)
+    await broker.stop(settings.shutdown_grace_ms)
+    log.info("Kafka Server stopped")
+    return 0
+
+
+def _announce(broker: Broker) -> None:
+    """The lines that people and test tools wait for."""
+    settings = broker.settings
+    if settings.storage == "memory":
+        log.info("Storage is memory: records, topics and offsets are forgotten when the server stops")
+    for listener in broker.listeners:
+        log.info("listening on %s", listener)
+    if broker.metrics_address is not None:
+        log.info("metrics on http://%s/metrics", broker.metrics_address)
+    if settings.ready_file:
+        target = Path(settings.ready_file)
+        draft = target.with_name(target.name + ".tmp")
+        draft.write_text("".join(f"{listener}\n" for listener in broker.listeners))
+        draft.replace(target)  # whoever watches the file never sees half of it
+    log.info("Kafka Server started (node %d, cluster %s)", settings.node_id, broker.cluster_id)
+
+
+def _settle(loop: asyncio.AbstractEventLoop, broker: Broker) -> None:
+    """After the start: load what was left for later, then take all of it out of the garbage collector's rounds."""
+    steps = broker.preload_steps()
+
+    def step() -> None:
+        for load in steps:
+            load()
+            loop.call_soon(step)
+            return
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+    loop.call_later(PRELOAD_DELAY_S, step)
+
+
+def _handle_signals(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    """The first SIGTERM or SIGINT stops gracefully, the second at once."""
+
+    def on_signal(number: int) -> None:
+        if stopping.is_set():
+            sys.stdout.flush()
+            os._exit(128 + number)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, on_signal, number)
+        except NotImplementedError:  # Windows: its loops know no signals, but run callbacks from Python's handlers
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(on_signal, number))
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where it exists: it halves the cost of a small request. asyncio's own loop elsewhere."""
+    try:
+        import uvloop
+    except ImportError:
+        import asyncio
+
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _raise_file_limit() -> None:
+    """Every connection is a file descriptor, and 1,024 of them are soon used up."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
