@@ -342,9 +342,10 @@ class Broker:
     async def _start_http(self) -> None:
         from kafka_server.infrastructure.network.server import BindError
         from kafka_server.infrastructure.observability.http import PROMETHEUS, HttpServer, Page
-        from kafka_server.infrastructure.observability.metrics import Metrics
+        from kafka_server.infrastructure.observability.metrics import Metrics, Sources
 
-        metrics = Metrics(self.services, self.server)
+        of = self.services
+        metrics = Metrics(Sources(of.replicas, of.coordinator, of.offsets, of.sessions, self.server))
         self._http = HttpServer(
             {
                 "/metrics": lambda: Page(200, metrics.render(), PROMETHEUS),
