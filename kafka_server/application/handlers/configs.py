@@ -58,7 +58,7 @@ class ConfigHandlers:
                 result.error_code = error.code
                 result.error_message = str(error)
             else:
-                result.configs = [_described(entry, request) for entry in entries]
+                result.configs = [_described(entry, request, context.api_version) for entry in entries]
             results.append(result)
         return DescribeConfigsResponse(results=results)
 
@@ -145,7 +145,7 @@ def _operation(number: int) -> ConfigOperation:
         raise InvalidRequest(f"Unknown config operation {number}") from None
 
 
-def _described(entry: ConfigEntry, request: DescribeConfigsRequest) -> DescribeConfigsResourceResult:
+def _described(entry: ConfigEntry, request: DescribeConfigsRequest, version: int) -> DescribeConfigsResourceResult:
     synonyms = []
     if request.include_synonyms:
         synonyms = [
@@ -156,7 +156,7 @@ def _described(entry: ConfigEntry, request: DescribeConfigsRequest) -> DescribeC
         name=entry.name,
         value=entry.value,
         read_only=entry.is_read_only,
-        is_default=entry.source is ConfigSource.DEFAULT,
+        is_default=version == 0 and entry.source is ConfigSource.DEFAULT,
         config_source=entry.source,
         is_sensitive=entry.is_sensitive,
         synonyms=synonyms,
