@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, ClassVar, Final, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 Buffer: TypeAlias = bytes | bytearray
@@ -50,6 +51,10 @@ class ProtocolError(ValueError):
 class EncodeError(ValueError):
     """A message cannot be written in the asked version: a value is out of range, null where null is not allowed, or a
     field that the version lacks is set and must not be dropped. This is a bug of the caller, not of the peer."""
+
+
+EXPLAINED_FIELDS_MAX: Final = 20_000
+"""Fields that the search for a fault looks at: a tenth of a second."""
 
 
 class Fault(Exception):  # noqa: N818 - a verdict inside decoders, not an error that callers see
@@ -258,8 +263,10 @@ class Codec(Generic[M]):
             message, end = read(buffer, offset)
         except DECODE_FAULTS as fault:
             self.explain_fault(buffer, version, offset, fault)
-        if end != len(buffer):
-            self.explain_fault(buffer, version, offset, Fault(f"{len(buffer) - end} bytes follow the last field"))
+        if end < len(buffer):
+            raise ProtocolError(self.name, version, "(end)", end, f"{len(buffer) - end} bytes follow the last field")
+        if end > len(buffer):
+            self.explain_fault(buffer, version, offset, Fault("the buffer ends too early"))
         return message
 
     def decode_prefix(self, buffer: Buffer, version: int, offset: int = 0) -> tuple[M, int]:
@@ -289,16 +296,17 @@ class Codec(Generic[M]):
         return out
 
     def explain_fault(self, buffer: Buffer, version: int, offset: int, fault: BaseException) -> NoReturn:
-        """Finds the field and the byte at which decoding goes wrong and raises the ProtocolError that says so."""
+        """Finds the field and the byte at which decoding goes wrong and raises the ProtocolError that says so.
+
+        The walk is slow, so it ends after ``EXPLAINED_FIELDS_MAX`` fields: a peer must not buy seconds of it with one
+        broken byte behind a million good ones. The error then names the last field that was looked at.
+        """
         last = Span("", offset, offset, None)
         try:
-            for span in explain(self.diagrams[self.index(version)], buffer, offset):
+            for span in islice(explain(self.diagrams[self.index(version)], buffer, offset), EXPLAINED_FIELDS_MAX):
                 last = span
         except ProtocolFault as found:
             raise ProtocolError(self.name, version, found.field, found.offset, found.reason) from None
-        if last.end < len(buffer):
-            reason = f"{len(buffer) - last.end} bytes follow the last field"
-            raise ProtocolError(self.name, version, "(end)", last.end, reason) from None
         raise ProtocolError(self.name, version, last.path or "(start)", last.start, str(fault)) from None
 
 
@@ -475,6 +483,9 @@ class _Walk:
         path = prefix + "tags"
         count = self.uvarint(path)
         yield Span(path, start, self.pos, count)
+        room = len(self.buffer) - self.pos
+        if count > room // 2:
+            raise ProtocolFault(path, start, f"a count of {count} tags does not fit the {room} bytes left")
         by_tag = {int(line.words[0]): line for line in known}
         last = -1
         for _ in range(count):
