@@ -1,6 +1,6 @@
-"""Owns: the list of texts that ``specs`` still lacks; ``python -m codegen check`` prints it.
+"""Owns: our texts in ``specs`` - which are still missing, and how one is spoken in Python.
 
-Must never know: layouts, templates, what a good text is (tests/codegen/test_abouts.py judges that).
+Must never know: versions of a layout, templates, what a good text is (tests/codegen/test_abouts.py judges that).
 
 Every message needs an ``about``. Every field needs one where ``specs/apis.yaml`` says that the API is served, and in
 the headers and the consumer protocol, which each client of a served API has to read or write.
@@ -8,17 +8,22 @@ the headers and the consumer protocol, which each client of a served API has to 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
+from codegen.layout import snake
 from codegen.spec import Field, Message, SpecError, read_folder
 
 ALWAYS_SERVED = frozenset(
     {"RequestHeader", "ResponseHeader", "ConsumerProtocolSubscription", "ConsumerProtocolAssignment"}
 )
 """Messages without an API key whose fields are documented like those of a served API."""
+
+FIELD_NAME = re.compile(r"`([A-Za-z][A-Za-z0-9.]*)`")
+"""How a text refers to another field of its API: `MinBytes`, or `CurrentLeader.LeaderId`."""
 
 
 def missing(specs_dir: Path) -> list[str]:
@@ -34,6 +39,11 @@ def missing(specs_dir: Path) -> list[str]:
         if message.name in served:
             names += [path for path, item in fields(message) if not item.about]
     return names
+
+
+def in_python(text: str) -> str:
+    """A text with the fields that it names in backticks, like `MinBytes`, under the names that Python code has."""
+    return FIELD_NAME.sub(lambda found: f"`{'.'.join(snake(part) for part in found[1].split('.'))}`", text)
 
 
 def served_messages(specs_dir: Path) -> frozenset[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from codegen.abouts import in_python
 from codegen.apis import Api
 from codegen.layout import diagram, plan, snake
 from codegen.spec import Field, Message
@@ -32,7 +33,7 @@ def render_reference(
 def _message(message: Message, api: Api) -> dict[str, Any]:
     return {
         "name": message.name,
-        "about": message.about or "",
+        "about": in_python(message.about or ""),
         "structs": _rows(message, message.fields, 0),
         "version": api.versions.high,
         "diagram": diagram(plan(message, api.versions.high)),
@@ -49,7 +50,7 @@ def _rows(message: Message, fields: list[Field], depth: int) -> list[dict[str, s
                 "name": snake(item.name),
                 "type": type_,
                 "versions": str(item.versions & message.valid),
-                "about": item.about or "",
+                "about": in_python(item.about or ""),
             }
         )
         if item.is_struct:

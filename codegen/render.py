@@ -15,6 +15,7 @@ from typing import Any
 
 import jinja2
 
+from codegen.abouts import in_python
 from codegen.layout import Array, Blob, Layout, Nested, Run, diagram, distinct, snake
 from codegen.spec import Field, Message, SpecError
 from codegen.versions import Versions
@@ -396,13 +397,13 @@ def _classes(message: Message, facts: Facts) -> list[dict[str, Any]]:
 
 def _class_doc(message: Message, owner: str, fields: list[Field]) -> str:
     if owner == message.name:
-        text = message.about or f"{message.name}."
+        text = in_python(message.about) if message.about else f"{message.name}."
         flexible = message.flexible & message.valid
         return _wrap(f"{text} Versions {message.valid}, flexible: {flexible}.", 4)
     holder = next((item for item in _all_fields(message) if item.is_struct and item.element_type == owner), None)
     if holder is None or not holder.about:
         return f"Part of {message.name}."
-    return _wrap(holder.about, 4)
+    return _wrap(in_python(holder.about), 4)
 
 
 def _field_doc(message: Message, item: Field) -> str:
@@ -416,7 +417,7 @@ def _field_doc(message: Message, item: Field) -> str:
     if item.nullable and not item.nullable.covers(within):
         notes.append(f"null in v{item.nullable}")
     unit = f"{', '.join(notes)}: " if notes else ""
-    return _wrap(unit + (item.about or f"{item.type}."), 4)
+    return _wrap(unit + (in_python(item.about) if item.about else f"{item.type}."), 4)
 
 
 def _all_fields(message: Message) -> list[Field]:

@@ -77,3 +77,26 @@ def test_a_text_is_written_for_its_field_and_not_for_many(messages: list[Message
 def test_a_text_is_a_sentence_on_one_line(messages: list[Message]) -> None:
     odd = [name for name, text in texts(messages) if "\n" in text or text != text.strip() or text[-1] not in ".:!?"]
     assert odd == []
+
+
+def test_a_name_in_backticks_is_a_field_of_the_same_api(messages: list[Message]) -> None:
+    known: dict[str, set[str]] = {}
+    for message in messages:
+        known.setdefault(api(message.name), set()).update(path.split(".")[-1] for path, _ in abouts.fields(message))
+    unknown = [
+        (name, found)
+        for name, text in texts(messages)
+        for found in abouts.FIELD_NAME.findall(text)
+        if not set(found.split(".")) <= known[api(name.split(".")[0])]
+    ]
+    assert unknown == []
+
+
+def test_generated_python_speaks_of_fields_by_their_python_names() -> None:
+    assert abouts.in_python("Fewer than `MinBytes`, see `CurrentLeader.LeaderId`.") == (
+        "Fewer than `min_bytes`, see `current_leader.leader_id`."
+    )
+
+
+def api(message_name: str) -> str:
+    return message_name.removesuffix("Request").removesuffix("Response")
