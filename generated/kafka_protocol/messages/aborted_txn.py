@@ -35,13 +35,13 @@ class AbortedTxn(Message):
     codec: ClassVar[Codec[AbortedTxn]]
 
     producer_id: int = 0
-    """int64."""
+    """Producer whose records are void."""
     first_offset: int = 0
-    """int64."""
+    """First record of the transaction that was rolled back."""
     last_offset: int = 0
-    """int64."""
+    """Offset of its abort marker; records of the producer behind it count again."""
     last_stable_offset: int = 0
-    """int64."""
+    """Last stable offset when the marker was written; lets a search in the index stop early."""
 
 
 # ---- runs of fixed-size fields, named by their struct codes: b h i q H I integers, t bool, d float64, u uuid ----

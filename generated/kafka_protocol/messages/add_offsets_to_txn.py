@@ -43,13 +43,13 @@ class AddOffsetsToTxnRequest(Message):
     codec: ClassVar[Codec[AddOffsetsToTxnRequest]]
 
     transactional_id: str = ""
-    """string."""
+    """Name of the transaction that will commit offsets."""
     producer_id: int = 0
-    """int64."""
+    """Producer that owns the transaction, as InitProducerId told."""
     producer_epoch: int = 0
-    """int16."""
+    """The producer's epoch; a zombie's is smaller and gets fenced."""
     group_id: str = ""
-    """string."""
+    """Consumer group whose offsets are going to be committed with TxnOffsetCommit; needs READ on the group."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -65,9 +65,10 @@ class AddOffsetsToTxnResponse(Message):
     codec: ClassVar[Codec[AddOffsetsToTxnResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; from v1 on the answer does not wait for it."""
     error_code: int = 0
-    """int16."""
+    """0, or why the group is not part of the transaction; CONCURRENT_TRANSACTIONS means that the last one is still
+    ending: try again."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

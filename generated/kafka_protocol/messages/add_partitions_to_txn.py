@@ -57,45 +57,46 @@ class AddPartitionsToTxnRequest(Message):
     codec: ClassVar[Codec[AddPartitionsToTxnRequest]]
 
     transactions: list[AddPartitionsToTxnTransaction] = field(default_factory=list)
-    """v4+: []AddPartitionsToTxnTransaction."""
+    """v4+: One element per transaction, all of this coordinator; brokers gather verifications here (KIP-890)."""
     v3_and_below_transactional_id: str = ""
-    """v0-3: string."""
+    """v0-3: Name of the transaction, in the form that clients send."""
     v3_and_below_producer_id: int = 0
-    """v0-3: int64."""
+    """v0-3: Producer id from InitProducerId; the coordinator refuses any other."""
     v3_and_below_producer_epoch: int = 0
-    """v0-3: int16."""
+    """v0-3: Epoch from InitProducerId; a smaller one than the coordinator's is fenced."""
     v3_and_below_topics: list[AddPartitionsToTxnTopic] = field(default_factory=list)
-    """v0-3: []AddPartitionsToTxnTopic."""
+    """v0-3: Partitions that the client is about to write for the first time in this transaction."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AddPartitionsToTxnTransaction:
-    """Part of AddPartitionsToTxnRequest."""
+    """One element per transaction, all of this coordinator; brokers gather verifications here (KIP-890)."""
 
     transactional_id: str = ""
-    """v4+: string."""
+    """v4+: Name of the transaction that partitions join or are looked up in."""
     producer_id: int = 0
-    """v4+: int64."""
+    """v4+: Producer that must own the transaction; another gives INVALID_PRODUCER_ID_MAPPING."""
     producer_epoch: int = 0
-    """v4+: int16."""
+    """v4+: The producer's epoch; below the coordinator's it comes from a fenced instance."""
     verify_only: bool = False
-    """v4+: bool."""
+    """v4+: True adds nothing and only checks that the partitions are in an open transaction. A partition leader asks
+    this before it appends (KIP-890)."""
     topics: list[AddPartitionsToTxnTopic] = field(default_factory=list)
-    """v4+: []AddPartitionsToTxnTopic."""
+    """v4+: Partitions to add or to check, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AddPartitionsToTxnTopic:
-    """Part of AddPartitionsToTxnRequest."""
+    """Partitions that the client is about to write for the first time in this transaction."""
 
     name: str = ""
-    """string."""
+    """Topic with partitions to add; needs the WRITE permission."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions to add; adding one twice does no harm."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -112,49 +113,49 @@ class AddPartitionsToTxnResponse(Message):
     codec: ClassVar[Codec[AddPartitionsToTxnResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, 0 for none; from v1 on served after the answer."""
     error_code: int = 0
-    """v4+: int16."""
+    """v4+: Trouble with the request as a whole, such as CLUSTER_AUTHORIZATION_FAILED for one that is no broker."""
     results_by_transaction: list[AddPartitionsToTxnResult] = field(default_factory=list)
-    """v4+: []AddPartitionsToTxnResult."""
+    """v4+: Results for brokers, one element per transaction."""
     results_by_topic_v3_and_below: list[AddPartitionsToTxnTopicResult] = field(default_factory=list)
-    """v0-3: []AddPartitionsToTxnTopicResult."""
+    """v0-3: Results for clients, by topic, for the one transaction they asked about."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AddPartitionsToTxnResult:
-    """Part of AddPartitionsToTxnResponse."""
+    """Results for brokers, one element per transaction."""
 
     transactional_id: str = ""
-    """v4+: string."""
+    """v4+: Transaction that the results belong to."""
     topic_results: list[AddPartitionsToTxnTopicResult] = field(default_factory=list)
-    """v4+: []AddPartitionsToTxnTopicResult."""
+    """v4+: Results within this transaction, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AddPartitionsToTxnTopicResult:
-    """Part of AddPartitionsToTxnResponse."""
+    """Results for clients, by topic, for the one transaction they asked about."""
 
     name: str = ""
-    """string."""
+    """Topic that the results belong to."""
     results_by_partition: list[AddPartitionsToTxnPartitionResult] = field(default_factory=list)
-    """[]AddPartitionsToTxnPartitionResult."""
+    """One element per partition of the request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AddPartitionsToTxnPartitionResult:
-    """Part of AddPartitionsToTxnResponse."""
+    """One element per partition of the request."""
 
     partition_index: int = 0
-    """int32."""
+    """Partition that was to be added or checked."""
     partition_error_code: int = 0
-    """int16."""
+    """0, or why not; OPERATION_NOT_ATTEMPTED says that this one was fine but another was not, so nothing was added."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

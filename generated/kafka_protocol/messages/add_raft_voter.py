@@ -46,31 +46,32 @@ class AddRaftVoterRequest(Message):
     codec: ClassVar[Codec[AddRaftVoterRequest]]
 
     cluster_id: str | None = ""
-    """string."""
+    """Cluster that the caller means, null for no check; another is INCONSISTENT_CLUSTER_ID."""
     timeout_ms: int = 0
-    """int32."""
+    """Milliseconds that the leader may spend until the change is decided."""
     voter_id: int = 0
-    """int32."""
+    """Node id of the new voter."""
     voter_directory_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Directory id of the new voter, from its meta.properties."""
     listeners: list[Listener] = field(default_factory=list)
-    """[]Listener."""
+    """Where the new voter can be reached; its default listener must be among them."""
     ack_when_committed: bool = True
-    """v1+: bool."""
+    """v1+: False answers as soon as the leader has appended the change, which breaks a deadlock when the newcomer
+    itself is needed to commit it."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Listener:
-    """Part of AddRaftVoterRequest."""
+    """Where the new voter can be reached; its default listener must be among them."""
 
     name: str = ""
-    """string."""
+    """Listener of the new voter."""
     host: str = ""
-    """string."""
+    """Host of the new voter on this listener."""
     port: int = 0
-    """uint16."""
+    """TCP port of the new voter on this listener."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -86,11 +87,11 @@ class AddRaftVoterResponse(Message):
     codec: ClassVar[Codec[AddRaftVoterResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota of the admin client."""
     error_code: int = 0
-    """int16."""
+    """0, DUPLICATE_VOTER, or REQUEST_TIMED_OUT for a newcomer that did not catch up."""
     error_message: str | None = ""
-    """string."""
+    """Error in words; null when the voter is in."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

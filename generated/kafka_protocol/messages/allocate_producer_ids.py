@@ -38,9 +38,9 @@ class AllocateProducerIdsRequest(Message):
     codec: ClassVar[Codec[AllocateProducerIdsRequest]]
 
     broker_id: int = 0
-    """int32."""
+    """Broker that asks for a block."""
     broker_epoch: int = -1
-    """int64."""
+    """Its registration epoch; a stale one is refused, so that a restarted broker wastes no block."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -56,13 +56,13 @@ class AllocateProducerIdsResponse(Message):
     codec: ClassVar[Codec[AllocateProducerIdsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; between brokers 0."""
     error_code: int = 0
-    """int16."""
+    """0, or why there is no block, STALE_BROKER_EPOCH for one."""
     producer_id_start: int = 0
-    """int64."""
+    """First producer id of the block."""
     producer_id_len: int = 0
-    """int32."""
+    """How many ids the block holds, 1000 as a rule."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

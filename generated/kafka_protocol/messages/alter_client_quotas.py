@@ -52,47 +52,47 @@ class AlterClientQuotasRequest(Message):
     codec: ClassVar[Codec[AlterClientQuotasRequest]]
 
     entries: list[AlterClientQuotasRequestEntryData] = field(default_factory=list)
-    """[]EntryData."""
+    """One element per entity to change."""
     validate_only: bool = False
-    """bool."""
+    """True checks the changes without making them."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterClientQuotasRequestEntryData:
-    """Part of AlterClientQuotasRequest."""
+    """One element per entity to change."""
 
     entity: list[AlterClientQuotasRequestEntityData] = field(default_factory=list)
-    """[]EntityData."""
+    """The entity: a user, a client id, both together, or an IP address."""
     ops: list[OpData] = field(default_factory=list)
-    """[]OpData."""
+    """Changes to this entity's limits; what is not named stays."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterClientQuotasRequestEntityData:
-    """Part of AlterClientQuotasRequest."""
+    """The entity: a user, a client id, both together, or an IP address."""
 
     entity_type: str = ""
-    """string."""
+    """Kind of this part of the entity: "user", "client-id" or "ip"."""
     entity_name: str | None = ""
-    """string."""
+    """Name of this part, null to change the default."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class OpData:
-    """Part of AlterClientQuotasRequest."""
+    """Changes to this entity's limits; what is not named stays."""
 
     key: str = ""
-    """string."""
+    """Limit to change, for instance producer_byte_rate."""
     value: float = 0.0
-    """float64."""
+    """New limit, above 0; of no meaning when `remove` is true."""
     remove: bool = False
-    """bool."""
+    """True deletes the limit, so that the next wider entity's counts."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -108,35 +108,35 @@ class AlterClientQuotasResponse(Message):
     codec: ClassVar[Codec[AlterClientQuotasResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for the caller, 0 as a rule."""
     entries: list[AlterClientQuotasResponseEntryData] = field(default_factory=list)
-    """[]EntryData."""
+    """One element per entity of the request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterClientQuotasResponseEntryData:
-    """Part of AlterClientQuotasResponse."""
+    """One element per entity of the request."""
 
     error_code: int = 0
-    """int16."""
+    """0, or why this entity's limits stay as they were."""
     error_message: str | None = ""
-    """string."""
+    """Reason in words; null when the limits were changed."""
     entity: list[AlterClientQuotasResponseEntityData] = field(default_factory=list)
-    """[]EntityData."""
+    """The entity, as the request gave it."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterClientQuotasResponseEntityData:
-    """Part of AlterClientQuotasResponse."""
+    """The entity, as the request gave it."""
 
     entity_type: str = ""
-    """string."""
+    """Kind of the part, as given."""
     entity_name: str | None = ""
-    """string."""
+    """Name of the part, null for the default, as given."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -74,14 +74,14 @@ class AlterConfigsResource:
     resource_name: str = ""
     """Topic name, or node id as text; empty for the default of all brokers."""
     configs: list[AlterableConfig] = field(default_factory=list)
-    """The complete new set. Settings missing here fall back to their defaults."""
+    """One element per setting of the complete new set. Settings missing here fall back to their defaults."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterableConfig:
-    """The complete new set. Settings missing here fall back to their defaults."""
+    """One element per setting of the complete new set. Settings missing here fall back to their defaults."""
 
     name: str = ""
     """Setting that shall have a value of its own."""
@@ -104,14 +104,14 @@ class AlterConfigsResponse(Message):
     throttle_time_ms: int = 0
     """Milliseconds of pause for a quota; since v1 the answer does not wait for it."""
     responses: list[AlterConfigsResourceResponse] = field(default_factory=list)
-    """Outcomes, one for each resource named."""
+    """One element per resource of the request; each succeeds or fails by itself."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterConfigsResourceResponse:
-    """Outcomes, one for each resource named."""
+    """One element per resource of the request; each succeeds or fails by itself."""
 
     error_code: int = 0
     """0, or why the settings stay as they were."""

@@ -54,57 +54,58 @@ class AlterPartitionRequest(Message):
     codec: ClassVar[Codec[AlterPartitionRequest]]
 
     broker_id: int = 0
-    """int32."""
+    """Leader that asks for the change."""
     broker_epoch: int = -1
-    """int64."""
+    """The leader's registration epoch, which proves that it is still the one the controller knows."""
     topics: list[AlterPartitionRequestTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Changes to the in-sync sets, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterPartitionRequestTopicData:
-    """Part of AlterPartitionRequest."""
+    """Changes to the in-sync sets, by topic."""
 
     topic_name: str = ""
-    """v0-1: string."""
+    """v0-1: Topic by name, until its id took over."""
     topic_id: Uuid = ZERO_UUID
-    """v2+: uuid."""
+    """v2+: Topic by id (KIP-841), so that a re-created topic is not touched."""
     partitions: list[AlterPartitionRequestPartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """One element per partition to change."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterPartitionRequestPartitionData:
-    """Part of AlterPartitionRequest."""
+    """One element per partition to change."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition to change."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch that the leader holds; a smaller one than the controller's is FENCED_LEADER_EPOCH."""
     new_isr: list[int] = field(default_factory=list)
-    """v0-2: []int32."""
+    """v0-2: Brokers that shall be in sync, without their epochs; `new_isr_with_epochs` replaces it."""
     new_isr_with_epochs: list[BrokerState] = field(default_factory=list)
-    """v3+: []BrokerState."""
+    """v3+: Brokers that shall be in sync, each with the epoch that was seen in its fetches (KIP-903)."""
     leader_recovery_state: int = 0
-    """v1+: int8."""
+    """v1+: 0 recovered, 1 recovering after an unclean election (KIP-704)."""
     partition_epoch: int = 0
-    """int32."""
+    """Version of the partition's state that the change is based on; an outdated one is INVALID_UPDATE_VERSION."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class BrokerState:
-    """Part of AlterPartitionRequest."""
+    """Brokers that shall be in sync, each with the epoch that was seen in its fetches (KIP-903)."""
 
     broker_id: int = 0
-    """v3+: int32."""
+    """v3+: Broker that is in sync."""
     broker_epoch: int = -1
-    """v3+: int64."""
+    """v3+: Registration epoch that its fetches carried; one that restarted since is INELIGIBLE_REPLICA. -1 is not
+    checked."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -121,47 +122,47 @@ class AlterPartitionResponse(Message):
     codec: ClassVar[Codec[AlterPartitionResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; none in practice."""
     error_code: int = 0
-    """int16."""
+    """Trouble with the whole request, STALE_BROKER_EPOCH for instance; 0 otherwise."""
     topics: list[AlterPartitionResponseTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Present states by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterPartitionResponseTopicData:
-    """Part of AlterPartitionResponse."""
+    """Present states by topic."""
 
     topic_name: str = ""
-    """v0-1: string."""
+    """v0-1: Topic by name, as the leader sent it."""
     topic_id: Uuid = ZERO_UUID
-    """v2+: uuid."""
+    """v2+: Topic by id (KIP-841), as the leader sent it."""
     partitions: list[AlterPartitionResponsePartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """One element per partition of the request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterPartitionResponsePartitionData:
-    """Part of AlterPartitionResponse."""
+    """One element per partition of the request."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that was to change."""
     error_code: int = 0
-    """int16."""
+    """0 when the change is in force, NEW_LEADER_ELECTED when it cost the asker its leadership, else why not."""
     leader_id: int = 0
-    """int32."""
+    """Leader in force, as the controller has it."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of that leader, as the controller has it."""
     isr: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Brokers that are in sync as far as the controller is concerned."""
     leader_recovery_state: int = 0
-    """v1+: int8."""
+    """v1+: 0 or 1 as in the request, now in force (KIP-704)."""
     partition_epoch: int = 0
-    """int32."""
+    """Version of the state in force; the next change has to name it."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

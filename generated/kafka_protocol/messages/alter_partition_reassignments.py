@@ -52,35 +52,35 @@ class AlterPartitionReassignmentsRequest(Message):
     codec: ClassVar[Codec[AlterPartitionReassignmentsRequest]]
 
     timeout_ms: int = 60000
-    """int32."""
+    """Milliseconds that the caller waits for the answer, not for the copying."""
     allow_replication_factor_change: bool = True
-    """v1+: bool."""
+    """v1+: False refuses moves that would change the number of replicas (KIP-860)."""
     topics: list[ReassignableTopic] = field(default_factory=list)
-    """[]ReassignableTopic."""
+    """Moves to make or to call off, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReassignableTopic:
-    """Part of AlterPartitionReassignmentsRequest."""
+    """Moves to make or to call off, by topic."""
 
     name: str = ""
-    """string."""
+    """Topic with partitions to move."""
     partitions: list[ReassignablePartition] = field(default_factory=list)
-    """[]ReassignablePartition."""
+    """One element per partition to move."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReassignablePartition:
-    """Part of AlterPartitionReassignmentsRequest."""
+    """One element per partition to move."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition to move."""
     replicas: list[int] | None = None
-    """[]int32."""
+    """Brokers that shall hold it in the end, the preferred leader first; null calls off a move under way."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -97,41 +97,42 @@ class AlterPartitionReassignmentsResponse(Message):
     codec: ClassVar[Codec[AlterPartitionReassignmentsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; 0 without one."""
     allow_replication_factor_change: bool = True
-    """v1+: bool."""
+    """v1+: The same flag as in the request (KIP-860)."""
     error_code: int = 0
-    """int16."""
+    """Trouble with the whole request, 0 for none."""
     error_message: str | None = ""
-    """string."""
+    """That trouble in words, null for none."""
     responses: list[ReassignableTopicResponse] = field(default_factory=list)
-    """[]ReassignableTopicResponse."""
+    """Outcomes by topic of the request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReassignableTopicResponse:
-    """Part of AlterPartitionReassignmentsResponse."""
+    """Outcomes by topic of the request."""
 
     name: str = ""
-    """string."""
+    """Topic with partitions that were to move."""
     partitions: list[ReassignablePartitionResponse] = field(default_factory=list)
-    """[]ReassignablePartitionResponse."""
+    """One element per partition that was to be moved."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReassignablePartitionResponse:
-    """Part of AlterPartitionReassignmentsResponse."""
+    """One element per partition that was to be moved."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that was to be moved."""
     error_code: int = 0
-    """int16."""
+    """0 when the move has been ordered, INVALID_REPLICA_ASSIGNMENT, or NO_REASSIGNMENT_IN_PROGRESS for a
+    cancellation of nothing."""
     error_message: str | None = ""
-    """string."""
+    """Error in words; null when the move has been ordered."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -54,31 +54,32 @@ class AlterReplicaLogDirsRequest(Message):
     codec: ClassVar[Codec[AlterReplicaLogDirsRequest]]
 
     dirs: list[AlterReplicaLogDir] = field(default_factory=list)
-    """[]AlterReplicaLogDir."""
+    """One element per directory that shall get replicas."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterReplicaLogDir:
-    """Part of AlterReplicaLogDirsRequest."""
+    """One element per directory that shall get replicas."""
 
     path: str = ""
-    """string."""
+    """Absolute path of the directory, one of the broker's log.dirs; another gives LOG_DIR_NOT_FOUND."""
     topics: list[AlterReplicaLogDirTopic] = field(default_factory=list)
-    """[]AlterReplicaLogDirTopic."""
+    """Replicas to move into it, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterReplicaLogDirTopic:
-    """Part of AlterReplicaLogDirsRequest."""
+    """Replicas to move into it, by topic."""
 
     name: str = ""
-    """string."""
+    """Topic whose replicas move."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions that move. For one that is not on this broker yet, the choice is kept until it
+    comes."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -94,33 +95,33 @@ class AlterReplicaLogDirsResponse(Message):
     codec: ClassVar[Codec[AlterReplicaLogDirsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; after the answer from v1 on."""
     results: list[AlterReplicaLogDirTopicResult] = field(default_factory=list)
-    """[]AlterReplicaLogDirTopicResult."""
+    """One element per topic, wherever its replicas were to go."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterReplicaLogDirTopicResult:
-    """Part of AlterReplicaLogDirsResponse."""
+    """One element per topic, wherever its replicas were to go."""
 
     topic_name: str = ""
-    """string."""
+    """Topic whose replicas were to move."""
     partitions: list[AlterReplicaLogDirPartitionResult] = field(default_factory=list)
-    """[]AlterReplicaLogDirPartitionResult."""
+    """One element per partition that was to move."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterReplicaLogDirPartitionResult:
-    """Part of AlterReplicaLogDirsResponse."""
+    """One element per partition that was to move."""
 
     partition_index: int = 0
-    """int32."""
+    """Partition that was to move."""
     error_code: int = 0
-    """int16."""
+    """0 when the move has begun, else why not: LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR, REPLICA_NOT_AVAILABLE."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -49,33 +49,33 @@ class AlterShareGroupOffsetsRequest(Message):
     codec: ClassVar[Codec[AlterShareGroupOffsetsRequest]]
 
     group_id: str = ""
-    """string."""
+    """Share group to change; NON_EMPTY_GROUP while it has members."""
     topics: list[AlterShareGroupOffsetsRequestTopic] = field(default_factory=list)
-    """[]AlterShareGroupOffsetsRequestTopic."""
+    """Partitions to set, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterShareGroupOffsetsRequestTopic:
-    """Part of AlterShareGroupOffsetsRequest."""
+    """Partitions to set, by topic."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the topic to set."""
     partitions: list[AlterShareGroupOffsetsRequestPartition] = field(default_factory=list)
-    """[]AlterShareGroupOffsetsRequestPartition."""
+    """New starts, one element per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterShareGroupOffsetsRequestPartition:
-    """Part of AlterShareGroupOffsetsRequest."""
+    """New starts, one element per partition."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition to set."""
     start_offset: int = 0
-    """int64."""
+    """Offset that delivery shall begin at; the states of single records are forgotten."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -91,41 +91,41 @@ class AlterShareGroupOffsetsResponse(Message):
     codec: ClassVar[Codec[AlterShareGroupOffsetsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; mostly 0."""
     error_code: int = 0
-    """int16."""
+    """Trouble with the group as a whole, 0 without any."""
     error_message: str | None = None
-    """string."""
+    """Trouble in words, else null."""
     responses: list[AlterShareGroupOffsetsResponseTopic] = field(default_factory=list)
-    """[]AlterShareGroupOffsetsResponseTopic."""
+    """Outcomes by topic, for all partitions sent."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterShareGroupOffsetsResponseTopic:
-    """Part of AlterShareGroupOffsetsResponse."""
+    """Outcomes by topic, for all partitions sent."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the topic that was to be set."""
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Id of that topic, zero if nobody knows it."""
     partitions: list[AlterShareGroupOffsetsResponsePartition] = field(default_factory=list)
-    """[]AlterShareGroupOffsetsResponsePartition."""
+    """One element per partition that was to be set."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterShareGroupOffsetsResponsePartition:
-    """Part of AlterShareGroupOffsetsResponse."""
+    """One element per partition that was to be set."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that was to be set."""
     error_code: int = 0
-    """int16."""
+    """0 when delivery will begin at the new place, else why not."""
     error_message: str | None = None
-    """string."""
+    """Why not, in words; null on success."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -46,39 +46,39 @@ class AlterUserScramCredentialsRequest(Message):
     codec: ClassVar[Codec[AlterUserScramCredentialsRequest]]
 
     deletions: list[ScramCredentialDeletion] = field(default_factory=list)
-    """[]ScramCredentialDeletion."""
+    """Passwords to remove."""
     upsertions: list[ScramCredentialUpsertion] = field(default_factory=list)
-    """[]ScramCredentialUpsertion."""
+    """Passwords to set, new or in place of the old."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ScramCredentialDeletion:
-    """Part of AlterUserScramCredentialsRequest."""
+    """Passwords to remove."""
 
     name: str = ""
-    """string."""
+    """User who loses the password."""
     mechanism: int = 0
-    """int8."""
+    """Mechanism that it was for: 1 SCRAM-SHA-256, 2 SCRAM-SHA-512."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ScramCredentialUpsertion:
-    """Part of AlterUserScramCredentialsRequest."""
+    """Passwords to set, new or in place of the old."""
 
     name: str = ""
-    """string."""
+    """User who gets the password; empty is UNACCEPTABLE_CREDENTIAL."""
     mechanism: int = 0
-    """int8."""
+    """Mechanism that it is for: 1 SCRAM-SHA-256, 2 SCRAM-SHA-512. A user may have both."""
     iterations: int = 0
-    """int32."""
+    """Rounds of hashing, 4096 at least and 16384 at most."""
     salt: bytes = b""
-    """bytes."""
+    """Random bytes that the client chose; they keep equal passwords from having equal hashes."""
     salted_password: bytes = b""
-    """bytes."""
+    """The password after salting and iterating. The broker derives keys from it and never learns the password."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -94,23 +94,24 @@ class AlterUserScramCredentialsResponse(Message):
     codec: ClassVar[Codec[AlterUserScramCredentialsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, generally 0."""
     results: list[AlterUserScramCredentialsResult] = field(default_factory=list)
-    """[]AlterUserScramCredentialsResult."""
+    """One element per user, even where several of its passwords changed."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterUserScramCredentialsResult:
-    """Part of AlterUserScramCredentialsResponse."""
+    """One element per user, even where several of its passwords changed."""
 
     user: str = ""
-    """string."""
+    """Name of the changed user."""
     error_code: int = 0
-    """int16."""
+    """0, or for example RESOURCE_NOT_FOUND for a deletion without a password, UNACCEPTABLE_CREDENTIAL for too few
+    iterations."""
     error_message: str | None = ""
-    """string."""
+    """Reason in words, null when all changes to the user were made."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -96,13 +96,14 @@ class ApiVersionsResponse(Message):
     """v1+: Milliseconds of pause for a quota. It stands behind the array, so that v0, which ends there, is a prefix
     of it."""
     supported_features: list[SupportedFeatureKey] = field(default_factory=list)
-    """v3+, tag 0: Cluster-wide features that this broker's software could run with (KIP-584), each with a range of
-    levels."""
+    """v3+, tag 0: One element per cluster-wide feature that this broker's software could run with (KIP-584), each
+    with a range of levels."""
     finalized_features_epoch: int = -1
     """v3+, tag 1: Grows with every change of the finalised features, so that a client can tell newer from older
     answers; -1 if unknown."""
     finalized_features: list[FinalizedFeatureKey] = field(default_factory=list)
-    """v3+, tag 2: Features in force across the cluster; valid only while FinalizedFeaturesEpoch is 0 or more."""
+    """v3+, tag 2: One element per feature in force across the cluster; valid only while `finalized_features_epoch`
+    is 0 or more."""
     zk_migration_ready: bool = False
     """v3+, tag 3: Set by a KRaft controller that is ready to take over from ZooKeeper (KIP-866); of no meaning to
     clients."""
@@ -126,7 +127,8 @@ class ApiVersion:
 
 @dataclass(slots=True)
 class SupportedFeatureKey:
-    """Cluster-wide features that this broker's software could run with (KIP-584), each with a range of levels."""
+    """One element per cluster-wide feature that this broker's software could run with (KIP-584), each with a range
+    of levels."""
 
     name: str = ""
     """v3+: Name of the feature, such as metadata.version or transaction.version."""
@@ -141,10 +143,10 @@ class SupportedFeatureKey:
 
 @dataclass(slots=True)
 class FinalizedFeatureKey:
-    """Features in force across the cluster; valid only while FinalizedFeaturesEpoch is 0 or more."""
+    """One element per feature in force across the cluster; valid only while `finalized_features_epoch` is 0 or more."""
 
     name: str = ""
-    """v3+: Name of the feature in force, the same names as in SupportedFeatures."""
+    """v3+: Name of the feature in force, the same names as in `supported_features`."""
     max_version_level: int = 0
     """v3+: Level that the cluster has agreed on; transaction.version 2, for one, lets producers use KIP-890."""
     min_version_level: int = 0

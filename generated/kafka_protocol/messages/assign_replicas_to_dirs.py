@@ -49,45 +49,45 @@ class AssignReplicasToDirsRequest(Message):
     codec: ClassVar[Codec[AssignReplicasToDirsRequest]]
 
     broker_id: int = 0
-    """int32."""
+    """Broker whose directories these are."""
     broker_epoch: int = -1
-    """int64."""
+    """Registration epoch of the broker, -1 when it has none."""
     directories: list[AssignReplicasToDirsRequestDirectoryData] = field(default_factory=list)
-    """[]DirectoryData."""
+    """Replicas by directory."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AssignReplicasToDirsRequestDirectoryData:
-    """Part of AssignReplicasToDirsRequest."""
+    """Replicas by directory."""
 
     id: Uuid = ZERO_UUID
-    """uuid."""
+    """Directory id from meta.properties of the directory."""
     topics: list[AssignReplicasToDirsRequestTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Replicas in this directory, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AssignReplicasToDirsRequestTopicData:
-    """Part of AssignReplicasToDirsRequest."""
+    """Replicas in this directory, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic with replicas in this directory."""
     partitions: list[AssignReplicasToDirsRequestPartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """One element per replica in this directory."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AssignReplicasToDirsRequestPartitionData:
-    """Part of AssignReplicasToDirsRequest."""
+    """One element per replica in this directory."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition whose replica lies here."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -103,47 +103,47 @@ class AssignReplicasToDirsResponse(Message):
     codec: ClassVar[Codec[AssignReplicasToDirsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; 0 inside a cluster."""
     error_code: int = 0
-    """int16."""
+    """Trouble with the whole request; 0 without any."""
     directories: list[AssignReplicasToDirsResponseDirectoryData] = field(default_factory=list)
-    """[]DirectoryData."""
+    """Outcomes by directory."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AssignReplicasToDirsResponseDirectoryData:
-    """Part of AssignReplicasToDirsResponse."""
+    """Outcomes by directory."""
 
     id: Uuid = ZERO_UUID
-    """uuid."""
+    """Directory that the outcomes are for."""
     topics: list[AssignReplicasToDirsResponseTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Outcomes in this directory, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AssignReplicasToDirsResponseTopicData:
-    """Part of AssignReplicasToDirsResponse."""
+    """Outcomes in this directory, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic that the outcomes are for."""
     partitions: list[AssignReplicasToDirsResponsePartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Outcomes, one per replica."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AssignReplicasToDirsResponsePartitionData:
-    """Part of AssignReplicasToDirsResponse."""
+    """Outcomes, one per replica."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that was to be noted."""
     error_code: int = 0
-    """int16."""
+    """0 when the controller knows the directory now, else why it does not."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -57,55 +57,55 @@ class BeginQuorumEpochRequest(Message):
     codec: ClassVar[Codec[BeginQuorumEpochRequest]]
 
     cluster_id: str | None = None
-    """string."""
+    """Cluster of the leader, null for no check."""
     voter_id: int = -1
-    """v1+: int32."""
+    """v1+: Voter that this is sent to; one with another id answers INVALID_VOTER_KEY (KIP-853)."""
     topics: list[BeginQuorumEpochRequestTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Logs with a new leader; __cluster_metadata is the only one."""
     leader_endpoints: list[LeaderEndpoint] = field(default_factory=list)
-    """v1+: []LeaderEndpoint."""
+    """v1+: Where the new leader can be reached (KIP-853)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class BeginQuorumEpochRequestTopicData:
-    """Part of BeginQuorumEpochRequest."""
+    """Logs with a new leader; __cluster_metadata is the only one."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the log, __cluster_metadata."""
     partitions: list[BeginQuorumEpochRequestPartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Partitions of the log; it has one."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class BeginQuorumEpochRequestPartitionData:
-    """Part of BeginQuorumEpochRequest."""
+    """Partitions of the log; it has one."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition, always 0."""
     voter_directory_id: Uuid = ZERO_UUID
-    """v1+: uuid."""
+    """v1+: Directory of the voter that this is sent to (KIP-853)."""
     leader_id: int = 0
-    """int32."""
+    """Node that won the election."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch in which it won and leads."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderEndpoint:
-    """Part of BeginQuorumEpochRequest."""
+    """Where the new leader can be reached (KIP-853)."""
 
     name: str = ""
-    """v1+: string."""
+    """v1+: Listener at which the leader takes fetches."""
     host: str = ""
-    """v1+: string."""
+    """v1+: Host of the new leader."""
     port: int = 0
-    """v1+: uint16."""
+    """v1+: TCP port of the new leader."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -121,53 +121,53 @@ class BeginQuorumEpochResponse(Message):
     codec: ClassVar[Codec[BeginQuorumEpochResponse]]
 
     error_code: int = 0
-    """int16."""
+    """Trouble with the whole request, INCONSISTENT_CLUSTER_ID for instance; 0 otherwise."""
     topics: list[BeginQuorumEpochResponseTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Answers of the voter, by log."""
     node_endpoints: list[NodeEndpoint] = field(default_factory=list)
-    """v1+, tag 0: []NodeEndpoint."""
+    """v1+, tag 0: Address of the leader named above (KIP-853)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class BeginQuorumEpochResponseTopicData:
-    """Part of BeginQuorumEpochResponse."""
+    """Answers of the voter, by log."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the log that is answered for."""
     partitions: list[BeginQuorumEpochResponsePartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Answers by partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class BeginQuorumEpochResponsePartitionData:
-    """Part of BeginQuorumEpochResponse."""
+    """Answers by partition."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that is answered for."""
     error_code: int = 0
-    """int16."""
+    """0, or FENCED_LEADER_EPOCH when the voter has seen a higher epoch."""
     leader_id: int = 0
-    """int32."""
+    """Leader that the voter knows, -1 for none."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch that the voter is in."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class NodeEndpoint:
-    """Part of BeginQuorumEpochResponse."""
+    """Address of the leader named above (KIP-853)."""
 
     node_id: int = 0
-    """v1+: int32."""
+    """v1+: Node id of that leader."""
     host: str = ""
-    """v1+: string."""
+    """v1+: Host at which that leader can be reached."""
     port: int = 0
-    """v1+: uint16."""
+    """v1+: TCP port at which that leader can be reached."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -47,19 +47,19 @@ class BrokerHeartbeatRequest(Message):
     codec: ClassVar[Codec[BrokerHeartbeatRequest]]
 
     broker_id: int = 0
-    """int32."""
+    """Broker that is alive."""
     broker_epoch: int = -1
-    """int64."""
+    """Epoch from its registration; with an outdated one it must register anew."""
     current_metadata_offset: int = 0
-    """int64."""
+    """How far the broker has applied the metadata log; it is unfenced when it has caught up."""
     want_fence: bool = False
-    """bool."""
+    """True keeps the broker fenced, as during start-up."""
     want_shut_down: bool = False
-    """bool."""
+    """True asks for an orderly shutdown: the controller moves its leaders first."""
     offline_log_dirs: list[Uuid] = field(default_factory=list)
-    """v1+, tag 0: []uuid."""
+    """v1+, tag 0: Directories that have failed (KIP-858); their replicas lose leadership."""
     cordoned_log_dirs: list[Uuid] | None = None
-    """v2+, tag 1: []uuid."""
+    """v2+, tag 1: Directories that shall get no new replicas (KIP-1066); null when the broker does not tell."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -76,15 +76,15 @@ class BrokerHeartbeatResponse(Message):
     codec: ClassVar[Codec[BrokerHeartbeatResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; heartbeats have none."""
     error_code: int = 0
-    """int16."""
+    """0, STALE_BROKER_EPOCH, or NOT_CONTROLLER when another one is active."""
     is_caught_up: bool = False
-    """bool."""
+    """True when the broker's metadata is close to the end of the log."""
     is_fenced: bool = True
-    """bool."""
+    """True while the broker may not lead and is hidden from clients."""
     should_shut_down: bool = False
-    """bool."""
+    """True when nothing keeps the broker any more and it may stop."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

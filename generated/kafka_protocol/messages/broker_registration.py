@@ -49,53 +49,55 @@ class BrokerRegistrationRequest(Message):
     codec: ClassVar[Codec[BrokerRegistrationRequest]]
 
     broker_id: int = 0
-    """int32."""
+    """node.id of the starting broker."""
     cluster_id: str = ""
-    """string."""
+    """Cluster that its storage was formatted for; another is INCONSISTENT_CLUSTER_ID."""
     incarnation_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Random id of this run of the process; DUPLICATE_BROKER_REGISTRATION while another run with this node id is
+    alive."""
     listeners: list[Listener] = field(default_factory=list)
-    """[]Listener."""
+    """Where clients and other brokers can reach it."""
     features: list[Feature] = field(default_factory=list)
-    """[]Feature."""
+    """Features that its software could run with."""
     rack: str | None = ""
-    """string."""
+    """broker.rack, null if unset; spreads replicas over racks."""
     is_migrating_zk_broker: bool = False
-    """v1+: bool."""
+    """v1+: True for a ZooKeeper-time broker in the course of migration (KIP-866)."""
     log_dirs: list[Uuid] = field(default_factory=list)
-    """v2+: []uuid."""
+    """v2+: Ids of its directories that work (KIP-858)."""
     previous_broker_epoch: int = -1
-    """v3+: int64."""
+    """v3+: Epoch before a clean shutdown (KIP-966), -1 after an unclean one: then it leaves the eligible leader
+    replicas."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Listener:
-    """Part of BrokerRegistrationRequest."""
+    """Where clients and other brokers can reach it."""
 
     name: str = ""
-    """string."""
+    """Name of the broker's listener."""
     host: str = ""
-    """string."""
+    """Advertised host on this listener."""
     port: int = 0
-    """uint16."""
+    """Advertised TCP port on this listener."""
     security_protocol: int = 0
-    """int16."""
+    """0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Feature:
-    """Part of BrokerRegistrationRequest."""
+    """Features that its software could run with."""
 
     name: str = ""
-    """string."""
+    """Name of a feature of the broker."""
     min_supported_version: int = 0
-    """int16."""
+    """Lowest level that the broker supports."""
     max_supported_version: int = 0
-    """int16."""
+    """Highest level that the broker supports; the cluster's level must lie in between."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -111,11 +113,11 @@ class BrokerRegistrationResponse(Message):
     codec: ClassVar[Codec[BrokerRegistrationResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; 0 among the nodes of a cluster."""
     error_code: int = 0
-    """int16."""
+    """0, or why the broker may not join, for example DUPLICATE_BROKER_REGISTRATION, UNSUPPORTED_VERSION."""
     broker_epoch: int = -1
-    """int64."""
+    """Epoch of this registration, the offset of its record in the metadata log; -1 on error."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

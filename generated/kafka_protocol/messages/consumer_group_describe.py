@@ -53,9 +53,9 @@ class ConsumerGroupDescribeRequest(Message):
     codec: ClassVar[Codec[ConsumerGroupDescribeRequest]]
 
     group_ids: list[str] = field(default_factory=list)
-    """[]string."""
+    """Groups to describe; a classic group answers GROUP_ID_NOT_FOUND here."""
     include_authorized_operations: bool = False
-    """bool."""
+    """True also asks what the caller may do with each group (KIP-430)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -72,89 +72,92 @@ class ConsumerGroupDescribeResponse(Message):
     codec: ClassVar[Codec[ConsumerGroupDescribeResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, none if 0."""
     groups: list[DescribedGroup] = field(default_factory=list)
-    """[]DescribedGroup."""
+    """One element per group of the request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribedGroup:
-    """Part of ConsumerGroupDescribeResponse."""
+    """One element per group of the request."""
 
     error_code: int = 0
-    """int16."""
+    """0, or for example GROUP_ID_NOT_FOUND; TOPIC_AUTHORIZATION_FAILED when the caller may not see one of its
+    topics."""
     error_message: str | None = None
-    """string."""
+    """Error in words, null on success."""
     group_id: str = ""
-    """string."""
+    """Group that this element describes, as asked."""
     group_state: str = ""
-    """string."""
+    """Empty, Assigning, Reconciling, Stable or Dead."""
     group_epoch: int = 0
-    """int32."""
+    """Goes up whenever members, subscriptions or topics change; asks for a new target assignment."""
     assignment_epoch: int = 0
-    """int32."""
+    """Group epoch for which the target assignment was computed; smaller than `group_epoch` while that is still to be
+    done."""
     assignor_name: str = ""
-    """string."""
+    """Assignor that the group uses."""
     members: list[Member] = field(default_factory=list)
-    """[]Member."""
+    """The members of the group."""
     authorized_operations: int = -2147483648
-    """int32."""
+    """Bit field of permitted operations; the smallest int32 if nobody asked."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Member:
-    """Part of ConsumerGroupDescribeResponse."""
+    """The members of the group."""
 
     member_id: str = ""
-    """string."""
+    """Id of the member; since KIP-1082 the member makes it up itself."""
     instance_id: str | None = None
-    """string."""
+    """Static name of the member, null without one."""
     rack_id: str | None = None
-    """string."""
+    """Rack that the member told, null without one."""
     member_epoch: int = 0
-    """int32."""
+    """Assignment epoch up to which the member has come; equal to `assignment_epoch` when it has all that it should."""
     client_id: str = ""
-    """string."""
+    """client.id of the member, for people."""
     client_host: str = ""
-    """string."""
+    """Address that the member connects from."""
     subscribed_topic_names: list[str] = field(default_factory=list)
-    """[]string."""
+    """Topics that the member subscribes to by name."""
     subscribed_topic_regex: str | None = None
-    """string."""
+    """Pattern that the member subscribes to, null without one."""
     assignment: Assignment = field(default_factory=lambda: Assignment())
-    """Assignment."""
+    """Partitions that the member has now."""
     target_assignment: Assignment = field(default_factory=lambda: Assignment())
-    """Assignment."""
+    """Partitions that the member is to have; differs from `assignment` while it gives up or waits for some."""
     member_type: int = -1
-    """v1+: int8."""
+    """v1+: 0 speaks the classic protocol, 1 the consumer protocol, -1 unknown (KIP-1099); mixed while a group is
+    migrated."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Assignment:
-    """Part of ConsumerGroupDescribeResponse."""
+    """Partitions that the member has now."""
 
     topic_partitions: list[TopicPartitions] = field(default_factory=list)
-    """[]TopicPartitions."""
+    """Partitions by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicPartitions:
-    """Part of ConsumerGroupDescribeResponse."""
+    """Partitions by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic by id, as the group keeps it."""
     topic_name: str = ""
-    """string."""
+    """The same topic by name, for people."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions of this topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -54,37 +54,42 @@ class ConsumerGroupHeartbeatRequest(Message):
     codec: ClassVar[Codec[ConsumerGroupHeartbeatRequest]]
 
     group_id: str = ""
-    """string."""
+    """Group that the member belongs to; its coordinator has to be asked."""
     member_id: str = ""
-    """string."""
+    """Random id that the member keeps for its whole life. From v1 on it makes one itself (KIP-1082), before that the
+    coordinator gave it on joining."""
     member_epoch: int = 0
-    """int32."""
+    """Epoch from the last answer; 0 joins, -1 leaves, -2 leaves for now as a static member that will be back."""
     instance_id: str | None = None
-    """string."""
+    """Static name (KIP-345), null without one; sent on joining."""
     rack_id: str | None = None
-    """string."""
+    """The consumer's rack, null if unset or unchanged; lets the assignor place partitions near by."""
     rebalance_timeout_ms: int = -1
-    """int32."""
+    """Milliseconds that the member may take to give up partitions before it is thrown out; -1 when unchanged."""
     subscribed_topic_names: list[str] | None = None
-    """[]string."""
+    """Topics that it wants by name; null when unchanged since the last heartbeat."""
     subscribed_topic_regex: str | None = None
-    """v1+: string."""
+    """v1+: Topics that it wants by an RE2J pattern, resolved by the broker (KIP-848); null when unchanged, empty for
+    no pattern."""
     server_assignor: str | None = None
-    """string."""
+    """Assignor that it wishes, such as "uniform" or "range"; the group takes the one most members wish for. Null
+    leaves it to the broker."""
     topic_partitions: list[ConsumerGroupHeartbeatRequestTopicPartitions] | None = None
-    """[]TopicPartitions."""
+    """What the member owns at this moment; null when unchanged. Partitions go to the next member only after they are
+    missing here."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ConsumerGroupHeartbeatRequestTopicPartitions:
-    """Part of ConsumerGroupHeartbeatRequest."""
+    """What the member owns at this moment; null when unchanged. Partitions go to the next member only after they are
+    missing here."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic that the member owns partitions of."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions it owns."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -101,41 +106,42 @@ class ConsumerGroupHeartbeatResponse(Message):
     codec: ClassVar[Codec[ConsumerGroupHeartbeatResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, to be added to the heartbeat interval."""
     error_code: int = 0
-    """int16."""
+    """0; UNKNOWN_MEMBER_ID and FENCED_MEMBER_EPOCH make the member give up its partitions and join anew with epoch
+    0."""
     error_message: str | None = None
-    """string."""
+    """Error in words, null on success."""
     member_id: str | None = None
-    """string."""
+    """The member's id; null when it is not told again."""
     member_epoch: int = 0
-    """int32."""
+    """Epoch to send next time. It moves up as the member takes over each new target assignment."""
     heartbeat_interval_ms: int = 0
-    """int32."""
+    """Milliseconds until the next heartbeat is due, set by the broker rather than by each client."""
     assignment: Assignment | None = None
-    """Assignment."""
+    """What the member is to own from now on; null when it stays as it is, not to be confused with an empty one."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Assignment:
-    """Part of ConsumerGroupHeartbeatResponse."""
+    """What the member is to own from now on; null when it stays as it is, not to be confused with an empty one."""
 
     topic_partitions: list[ConsumerGroupHeartbeatResponseTopicPartitions] = field(default_factory=list)
-    """[]TopicPartitions."""
+    """Partitions to own, by topic. It must first give up what is missing here, then take what is new."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ConsumerGroupHeartbeatResponseTopicPartitions:
-    """Part of ConsumerGroupHeartbeatResponse."""
+    """Partitions to own, by topic. It must first give up what is missing here, then take what is new."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic to own partitions of."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions to own."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -35,7 +35,8 @@ class ControlRecordTypeSchema(Message):
     codec: ClassVar[Codec[ControlRecordTypeSchema]]
 
     type: int = 0
-    """int16."""
+    """0 abort, 1 commit, 2 leader change, 3 snapshot header, 4 snapshot footer, 5 kraft.version, 6 voters. Unknown
+    types are skipped."""
 
 
 # ---- runs of fixed-size fields, named by their struct codes: b h i q H I integers, t bool, d float64, u uuid ----

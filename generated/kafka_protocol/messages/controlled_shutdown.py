@@ -47,9 +47,9 @@ class ControlledShutdownRequest(Message):
     codec: ClassVar[Codec[ControlledShutdownRequest]]
 
     broker_id: int = 0
-    """int32."""
+    """Broker that wants to stop."""
     broker_epoch: int = -1
-    """v2+: int64."""
+    """v2+: Epoch of its registration in ZooKeeper, -1 if it knows none."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -65,21 +65,21 @@ class ControlledShutdownResponse(Message):
     codec: ClassVar[Codec[ControlledShutdownResponse]]
 
     error_code: int = 0
-    """int16."""
+    """0, or why leaders could not be moved."""
     remaining_partitions: list[RemainingPartition] = field(default_factory=list)
-    """[]RemainingPartition."""
+    """Partitions that found no other leader; the broker tries again or stops regardless."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class RemainingPartition:
-    """Part of ControlledShutdownResponse."""
+    """Partitions that found no other leader; the broker tries again or stops regardless."""
 
     topic_name: str = ""
-    """string."""
+    """Topic of a partition that is left."""
     partition_index: int = 0
-    """int32."""
+    """Number of a partition that is left."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

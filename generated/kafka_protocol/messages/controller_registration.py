@@ -47,45 +47,45 @@ class ControllerRegistrationRequest(Message):
     codec: ClassVar[Codec[ControllerRegistrationRequest]]
 
     controller_id: int = 0
-    """int32."""
+    """node.id of the controller."""
     incarnation_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Random id of this run of the controller."""
     zk_migration_ready: bool = False
-    """bool."""
+    """True when the controller could take part in a migration from ZooKeeper."""
     listeners: list[Listener] = field(default_factory=list)
-    """[]Listener."""
+    """Where clients and brokers can reach the controller."""
     features: list[Feature] = field(default_factory=list)
-    """[]Feature."""
+    """Features that the controller's software could run with."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Listener:
-    """Part of ControllerRegistrationRequest."""
+    """Where clients and brokers can reach the controller."""
 
     name: str = ""
-    """string."""
+    """Name of the controller's listener."""
     host: str = ""
-    """string."""
+    """Host of the controller on this listener."""
     port: int = 0
-    """uint16."""
+    """TCP port of the controller on this listener."""
     security_protocol: int = 0
-    """int16."""
+    """Protocol of the listener: 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Feature:
-    """Part of ControllerRegistrationRequest."""
+    """Features that the controller's software could run with."""
 
     name: str = ""
-    """string."""
+    """Name of a feature of the controller."""
     min_supported_version: int = 0
-    """int16."""
+    """Lowest level that the controller supports."""
     max_supported_version: int = 0
-    """int16."""
+    """Highest level that the controller supports."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -101,11 +101,11 @@ class ControllerRegistrationResponse(Message):
     codec: ClassVar[Codec[ControllerRegistrationResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; controllers have none."""
     error_code: int = 0
-    """int16."""
+    """0, or why the registration was refused."""
     error_message: str | None = ""
-    """string."""
+    """Reason in words; null for a registered controller."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

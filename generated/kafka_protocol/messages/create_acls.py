@@ -49,29 +49,31 @@ class CreateAclsRequest(Message):
     codec: ClassVar[Codec[CreateAclsRequest]]
 
     creations: list[AclCreation] = field(default_factory=list)
-    """[]AclCreation."""
+    """One element per rule to create."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AclCreation:
-    """Part of CreateAclsRequest."""
+    """One element per rule to create."""
 
     resource_type: int = 0
-    """int8."""
+    """What the rule protects: 2 topic, 3 group, 4 cluster, 5 transactional id, 6 delegation token, 7 user."""
     resource_name: str = ""
-    """string."""
+    """Name of the resource, or "*" for all of the type; "kafka-cluster" for the cluster."""
     resource_pattern_type: int = 3
-    """v1+: int8."""
+    """v1+: 3 takes the name literally, 4 as the beginning of names (KIP-290). Older versions know literal names
+    only."""
     principal: str = ""
-    """string."""
+    """Whom the rule is for, written as User:alice; User:* stands for everybody."""
     host: str = ""
-    """string."""
+    """Address that the rule is for, "*" for any. It is the address that the broker sees."""
     operation: int = 0
-    """int8."""
+    """2 all, 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, 9 cluster action, 10 and 11 describe and
+    alter configs, 12 idempotent write, 13 and 14 create and describe tokens."""
     permission_type: int = 0
-    """int8."""
+    """2 deny, 3 allow. One deny outweighs any number of allows."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -87,21 +89,22 @@ class CreateAclsResponse(Message):
     codec: ClassVar[Codec[CreateAclsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; from v1 on after the answer."""
     results: list[AclCreationResult] = field(default_factory=list)
-    """[]AclCreationResult."""
+    """One element per rule, in the request's order, since results have no name."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AclCreationResult:
-    """Part of CreateAclsResponse."""
+    """One element per rule, in the request's order, since results have no name."""
 
     error_code: int = 0
-    """int16."""
+    """0, or why the rule was not created: SECURITY_DISABLED without an authoriser, INVALID_REQUEST for a senseless
+    rule."""
     error_message: str | None = ""
-    """string."""
+    """What is wrong with the rule, in words; null on success."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -49,25 +49,25 @@ class CreateDelegationTokenRequest(Message):
     codec: ClassVar[Codec[CreateDelegationTokenRequest]]
 
     owner_principal_type: str | None = ""
-    """v3+: string."""
+    """v3+: Type of the owner, User as a rule; null makes the caller the owner (KIP-373)."""
     owner_principal_name: str | None = ""
-    """v3+: string."""
+    """v3+: Name of the owner; null makes the caller the owner. For others one needs the CREATE_TOKENS permission."""
     renewers: list[CreatableRenewers] = field(default_factory=list)
-    """[]CreatableRenewers."""
+    """Who else may renew the token."""
     max_lifetime_ms: int = 0
-    """int64."""
+    """Milliseconds that the token may live at most; -1 takes delegation.token.max.lifetime.ms."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class CreatableRenewers:
-    """Part of CreateDelegationTokenRequest."""
+    """Who else may renew the token."""
 
     principal_type: str = ""
-    """string."""
+    """Type of the renewer, User as a rule."""
     principal_name: str = ""
-    """string."""
+    """Name of the renewer."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -83,27 +83,28 @@ class CreateDelegationTokenResponse(Message):
     codec: ClassVar[Codec[CreateDelegationTokenResponse]]
 
     error_code: int = 0
-    """int16."""
+    """0, or for example DELEGATION_TOKEN_AUTH_DISABLED, or DELEGATION_TOKEN_REQUEST_NOT_ALLOWED for a caller who
+    came with a token."""
     principal_type: str = ""
-    """string."""
+    """Type of the token's owner."""
     principal_name: str = ""
-    """string."""
+    """Name of the token's owner."""
     token_requester_principal_type: str = ""
-    """v3+: string."""
+    """v3+: Type of the one who asked for the token (KIP-373)."""
     token_requester_principal_name: str = ""
-    """v3+: string."""
+    """v3+: Name of the one who asked for the token (KIP-373)."""
     issue_timestamp_ms: int = 0
-    """int64."""
+    """When the token was made, in milliseconds since 1970."""
     expiry_timestamp_ms: int = 0
-    """int64."""
+    """When it ends unless it is renewed."""
     max_timestamp_ms: int = 0
-    """int64."""
+    """When it ends in any case."""
     token_id: str = ""
-    """string."""
+    """User name for SCRAM logins with the token."""
     hmac: bytes = b""
-    """bytes."""
+    """Secret of the token, the password for SCRAM logins in base64."""
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; last here, unlike elsewhere."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -79,14 +79,14 @@ class CreatePartitionsTopic:
     count: int = 0
     """Total after the growth, not the number to add. Equal to or below the present number is INVALID_PARTITIONS."""
     assignments: list[CreatePartitionsAssignment] | None = field(default_factory=list)
-    """Placement of the new partitions alone, one element for each, in order; null lets the cluster choose."""
+    """One element per new partition, in order, with its placement; null lets the cluster choose."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class CreatePartitionsAssignment:
-    """Placement of the new partitions alone, one element for each, in order; null lets the cluster choose."""
+    """One element per new partition, in order, with its placement; null lets the cluster choose."""
 
     broker_ids: list[int] = field(default_factory=list)
     """Brokers that shall hold this new partition, the preferred leader first; as many as the topic has replicas."""

@@ -61,8 +61,8 @@ __all__ = [
 
 @dataclass(slots=True)
 class CreateTopicsRequest(Message):
-    """Creates topics. Each stands or falls by itself; with validateOnly nothing is created and only the checks are
-    made. Versions 0-7, flexible: 5-7."""
+    """Creates topics. Each stands or falls by itself; with `validate_only` nothing is created and only the checks
+    are made. Versions 0-7, flexible: 5-7."""
 
     message_name: ClassVar[str] = "CreateTopicsRequest"
     api_key: ClassVar[int] = 19
@@ -88,15 +88,16 @@ class CreatableTopic:
     """Up to 249 characters of letters, digits, dot, underscore and dash, but neither "." nor "..". Names that differ
     only in dot and underscore collide in metrics and are refused."""
     num_partitions: int = 0
-    """How many partitions to create; -1 takes num.partitions (KIP-464, v4), and stands beside explicit Assignments."""
+    """How many partitions to create; -1 takes num.partitions (KIP-464, v4), and stands beside explicit
+    `assignments`."""
     replication_factor: int = 0
     """Copies of each partition; -1 takes default.replication.factor (KIP-464, v4). More than there are brokers is
     INVALID_REPLICATION_FACTOR."""
     assignments: list[CreatableReplicaAssignment] = field(default_factory=list)
     """Placement by hand, one element per partition, numbered from 0 without gaps; empty lets the cluster choose."""
     configs: list[CreatableTopicConfig] = field(default_factory=list)
-    """Settings that differ from the broker's defaults; an unknown or invalid one is INVALID_CONFIG and the topic is
-    not created."""
+    """One element per setting that differs from the broker's default; an unknown or invalid one is INVALID_CONFIG
+    and the topic is not created."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -115,8 +116,8 @@ class CreatableReplicaAssignment:
 
 @dataclass(slots=True)
 class CreatableTopicConfig:
-    """Settings that differ from the broker's defaults; an unknown or invalid one is INVALID_CONFIG and the topic is
-    not created."""
+    """One element per setting that differs from the broker's default; an unknown or invalid one is INVALID_CONFIG
+    and the topic is not created."""
 
     name: str = ""
     """Name of a topic setting, for instance retention.ms."""
@@ -140,14 +141,14 @@ class CreateTopicsResponse(Message):
     """v2+: Milliseconds of pause for a quota; with THROTTLING_QUOTA_EXCEEDED (v6) the time to wait before the next
     attempt."""
     topics: list[CreatableTopicResult] = field(default_factory=list)
-    """Results; look them up by name, as their order is not promised."""
+    """One element per topic of the request; look it up by name, as the order is not promised."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class CreatableTopicResult:
-    """Results; look them up by name, as their order is not promised."""
+    """One element per topic of the request; look it up by name, as the order is not promised."""
 
     name: str = ""
     """Topic that was to be created, as the request spelt it."""
@@ -165,14 +166,15 @@ class CreatableTopicResult:
     replication_factor: int = -1
     """v5+: Copies that each partition got (KIP-525); -1 if not told."""
     configs: list[CreatableTopicConfigs] | None = field(default_factory=list)
-    """v5+: All settings in force for the topic, defaults included (KIP-525); null when they are not shown."""
+    """v5+: One element per setting in force for the topic, defaults included (KIP-525); null when they are not
+    shown."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class CreatableTopicConfigs:
-    """All settings in force for the topic, defaults included (KIP-525); null when they are not shown."""
+    """One element per setting in force for the topic, defaults included (KIP-525); null when they are not shown."""
 
     name: str = ""
     """v5+: Name of the setting in force, for instance cleanup.policy."""

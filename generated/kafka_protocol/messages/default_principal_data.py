@@ -40,11 +40,11 @@ class DefaultPrincipalData(Message):
     codec: ClassVar[Codec[DefaultPrincipalData]]
 
     type: str = ""
-    """string."""
+    """Type of the principal, User unless a plug-in builds others."""
     name_: str = ""
-    """string."""
+    """Name of the principal, as authentication told it."""
     token_authenticated: bool = False
-    """bool."""
+    """True for one who logged in with a delegation token and so may not create another."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -50,29 +50,29 @@ class DeleteAclsRequest(Message):
     codec: ClassVar[Codec[DeleteAclsRequest]]
 
     filters: list[DeleteAclsFilter] = field(default_factory=list)
-    """[]DeleteAclsFilter."""
+    """One element per filter; every rule that a filter matches is deleted."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteAclsFilter:
-    """Part of DeleteAclsRequest."""
+    """One element per filter; every rule that a filter matches is deleted."""
 
     resource_type_filter: int = 0
-    """int8."""
+    """Resource type to match, 1 for any; numbers as in CreateAcls."""
     resource_name_filter: str | None = ""
-    """string."""
+    """Resource name to match, null for any."""
     pattern_type_filter: int = 3
-    """v1+: int8."""
+    """v1+: 1 any, 2 all rules that apply to the name (literal, prefixed and "*"), 3 literal, 4 prefixed (KIP-290)."""
     principal_filter: str | None = ""
-    """string."""
+    """Principal to match, null for any."""
     host_filter: str | None = ""
-    """string."""
+    """Host to match, null for any."""
     operation: int = 0
-    """int8."""
+    """Operation to match, 1 for any; 2 matches only rules for "all"."""
     permission_type: int = 0
-    """int8."""
+    """2 deny, 3 allow, 1 either."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -88,49 +88,49 @@ class DeleteAclsResponse(Message):
     codec: ClassVar[Codec[DeleteAclsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; since v1 it follows the answer."""
     filter_results: list[DeleteAclsFilterResult] = field(default_factory=list)
-    """[]DeleteAclsFilterResult."""
+    """One element per filter, in the request's order."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteAclsFilterResult:
-    """Part of DeleteAclsResponse."""
+    """One element per filter, in the request's order."""
 
     error_code: int = 0
-    """int16."""
+    """0, or what is wrong with the filter as such."""
     error_message: str | None = ""
-    """string."""
+    """What is wrong with the filter, in words; null if nothing is."""
     matching_acls: list[DeleteAclsMatchingAcl] = field(default_factory=list)
-    """[]DeleteAclsMatchingAcl."""
+    """The rules that the filter matched."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteAclsMatchingAcl:
-    """Part of DeleteAclsResponse."""
+    """The rules that the filter matched."""
 
     error_code: int = 0
-    """int16."""
+    """0 when this rule is gone, else why it is still there."""
     error_message: str | None = ""
-    """string."""
+    """Why the rule is still there, in words; null when it is gone."""
     resource_type: int = 0
-    """int8."""
+    """Resource type of the rule, numbered as in CreateAcls."""
     resource_name: str = ""
-    """string."""
+    """Resource name of the rule."""
     pattern_type: int = 3
-    """v1+: int8."""
+    """v1+: Whether the rule's name is literal (3) or a prefix (4)."""
     principal: str = ""
-    """string."""
+    """Whom the rule was for."""
     host: str = ""
-    """string."""
+    """Address that the rule was for."""
     operation: int = 0
-    """int8."""
+    """Operation of the rule, numbered as in CreateAcls."""
     permission_type: int = 0
-    """int8."""
+    """Whether the rule denied (2) or allowed (3)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -73,14 +73,14 @@ class DeleteGroupsResponse(Message):
     throttle_time_ms: int = 0
     """Milliseconds of pause owed to a quota, served after the answer from v1 on."""
     results: list[DeletableGroupResult] = field(default_factory=list)
-    """One element per group asked for; order them by GroupId, not by position."""
+    """One element per group asked for; order them by `group_id`, not by position."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeletableGroupResult:
-    """One element per group asked for; order them by GroupId, not by position."""
+    """One element per group asked for; order them by `group_id`, not by position."""
 
     group_id: str = ""
     """Group that was to be deleted, as asked."""

@@ -70,14 +70,14 @@ class DeleteRecordsTopic:
     name: str = ""
     """Topic to shorten; needs the DELETE permission."""
     partitions: list[DeleteRecordsPartition] = field(default_factory=list)
-    """Cuts to make in this topic, one per partition; each partition's leader gets its own request."""
+    """One element per partition to shorten; each partition's leader gets its own request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteRecordsPartition:
-    """Cuts to make in this topic, one per partition; each partition's leader gets its own request."""
+    """One element per partition to shorten; each partition's leader gets its own request."""
 
     partition_index: int = 0
     """Partition to shorten; the request must reach its leader."""
@@ -101,26 +101,26 @@ class DeleteRecordsResponse(Message):
     throttle_time_ms: int = 0
     """Milliseconds of pause for a quota; before v1 it was served before the answer, since then after it."""
     topics: list[DeleteRecordsTopicResult] = field(default_factory=list)
-    """Outcomes by topic; all partitions asked for are there."""
+    """One element per topic, with all partitions that were asked for."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteRecordsTopicResult:
-    """Outcomes by topic; all partitions asked for are there."""
+    """One element per topic, with all partitions that were asked for."""
 
     name: str = ""
     """Topic that lost its oldest records."""
     partitions: list[DeleteRecordsPartitionResult] = field(default_factory=list)
-    """Outcome for each partition, independent of the others."""
+    """One element per partition, which succeeds or fails independently of the others."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteRecordsPartitionResult:
-    """Outcome for each partition, independent of the others."""
+    """One element per partition, which succeeds or fails independently of the others."""
 
     partition_index: int = 0
     """Partition that lost its oldest records."""

@@ -47,19 +47,19 @@ class DeleteShareGroupOffsetsRequest(Message):
     codec: ClassVar[Codec[DeleteShareGroupOffsetsRequest]]
 
     group_id: str = ""
-    """string."""
+    """Share group that shall forget; it must have no members."""
     topics: list[DeleteShareGroupOffsetsRequestTopic] = field(default_factory=list)
-    """[]DeleteShareGroupOffsetsRequestTopic."""
+    """Topics to forget, with all their partitions."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteShareGroupOffsetsRequestTopic:
-    """Part of DeleteShareGroupOffsetsRequest."""
+    """Topics to forget, with all their partitions."""
 
     topic_name: str = ""
-    """string."""
+    """Name of a topic to forget."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -75,29 +75,29 @@ class DeleteShareGroupOffsetsResponse(Message):
     codec: ClassVar[Codec[DeleteShareGroupOffsetsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; none if zero."""
     error_code: int = 0
-    """int16."""
+    """Trouble with the group as a whole, such as NON_EMPTY_GROUP; 0 otherwise."""
     error_message: str | None = None
-    """string."""
+    """Trouble in words; null if there is none."""
     responses: list[DeleteShareGroupOffsetsResponseTopic] = field(default_factory=list)
-    """[]DeleteShareGroupOffsetsResponseTopic."""
+    """One element per topic that was to be forgotten."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteShareGroupOffsetsResponseTopic:
-    """Part of DeleteShareGroupOffsetsResponse."""
+    """One element per topic that was to be forgotten."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the topic that was to be forgotten."""
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Id of the topic, zero if there is no such topic."""
     error_code: int = 0
-    """int16."""
+    """0 when the group will begin anew in this topic, else why not."""
     error_message: str | None = None
-    """string."""
+    """Why the topic was not forgotten, in words; null on success."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -49,31 +49,31 @@ class DeleteShareGroupStateRequest(Message):
     codec: ClassVar[Codec[DeleteShareGroupStateRequest]]
 
     group_id: str = ""
-    """string."""
+    """Share group whose state goes."""
     topics: list[DeleteStateData] = field(default_factory=list)
-    """[]DeleteStateData."""
+    """Partitions whose state goes, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteStateData:
-    """Part of DeleteShareGroupStateRequest."""
+    """Partitions whose state goes, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic whose state goes, possibly deleted itself."""
     partitions: list[PartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """One element per partition whose state goes."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionData:
-    """Part of DeleteShareGroupStateRequest."""
+    """One element per partition whose state goes."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition whose state goes."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -89,33 +89,33 @@ class DeleteShareGroupStateResponse(Message):
     codec: ClassVar[Codec[DeleteShareGroupStateResponse]]
 
     results: list[DeleteStateResult] = field(default_factory=list)
-    """[]DeleteStateResult."""
+    """Outcomes of the deletion, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeleteStateResult:
-    """Part of DeleteShareGroupStateResponse."""
+    """Outcomes of the deletion, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic whose state was to go."""
     partitions: list[PartitionResult] = field(default_factory=list)
-    """[]PartitionResult."""
+    """Outcomes of the deletion, one per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionResult:
-    """Part of DeleteShareGroupStateResponse."""
+    """Outcomes of the deletion, one per partition."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition whose state was to go."""
     error_code: int = 0
-    """int16."""
+    """0 also when there was no state; else why it is still there."""
     error_message: str | None = None
-    """string."""
+    """Why it is still there, in words; null when it is not."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -61,7 +61,7 @@ class DeleteTopicsRequest(Message):
     codec: ClassVar[Codec[DeleteTopicsRequest]]
 
     topics: list[DeleteTopicState] = field(default_factory=list)
-    """v6+: Topics to delete, each by name or by id (KIP-516)."""
+    """v6+: One element per topic to delete, by name or by id (KIP-516)."""
     topic_names: list[str] = field(default_factory=list)
     """v0-5: Topics by name, before they could be named by id."""
     timeout_ms: int = 0
@@ -72,10 +72,10 @@ class DeleteTopicsRequest(Message):
 
 @dataclass(slots=True)
 class DeleteTopicState:
-    """Topics to delete, each by name or by id (KIP-516)."""
+    """One element per topic to delete, by name or by id (KIP-516)."""
 
     name: str | None = None
-    """v6+: Name of the topic, or null when TopicId tells it. Both together are INVALID_REQUEST."""
+    """v6+: Name of the topic, or null when `topic_id` tells it. Both together are INVALID_REQUEST."""
     topic_id: Uuid = ZERO_UUID
     """v6+: Id of the topic, or zero when it is named. By id one cannot hit a younger topic that took over the name."""
     unknown_tagged_fields: dict[int, bytes] | None = None
@@ -95,14 +95,14 @@ class DeleteTopicsResponse(Message):
     throttle_time_ms: int = 0
     """v1+: Milliseconds of pause for a quota; also how long to hold off after THROTTLING_QUOTA_EXCEEDED."""
     responses: list[DeletableTopicResult] = field(default_factory=list)
-    """Results, one for each topic named."""
+    """One element per topic to delete; look it up by name or id."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DeletableTopicResult:
-    """Results, one for each topic named."""
+    """One element per topic to delete; look it up by name or id."""
 
     name: str | None = ""
     """null in v6+: Topic that was deleted. Null in v6 when it was asked by id and does not exist, or must not be

@@ -49,19 +49,19 @@ class DescribeAclsRequest(Message):
     codec: ClassVar[Codec[DescribeAclsRequest]]
 
     resource_type_filter: int = 0
-    """int8."""
+    """Type of resource whose rules are wanted, 1 for all types; numbers as in CreateAcls."""
     resource_name_filter: str | None = ""
-    """string."""
+    """Name of the resource whose rules are wanted, null for all."""
     pattern_type_filter: int = 3
-    """v1+: int8."""
+    """v1+: 1 any, 2 whatever applies to the name, 3 literal, 4 prefixed (KIP-290)."""
     principal_filter: str | None = ""
-    """string."""
+    """Only rules for this principal; null for everybody's."""
     host_filter: str | None = ""
-    """string."""
+    """Only rules for this address; null for all."""
     operation: int = 0
-    """int8."""
+    """Only rules for this operation; 1 for all."""
     permission_type: int = 0
-    """int8."""
+    """Only denials (2) or only permissions (3); 1 for both."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -77,45 +77,45 @@ class DescribeAclsResponse(Message):
     codec: ClassVar[Codec[DescribeAclsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, if any."""
     error_code: int = 0
-    """int16."""
+    """0, or why no rules are shown; SECURITY_DISABLED when the broker has no authoriser."""
     error_message: str | None = ""
-    """string."""
+    """Reason in words, null on success."""
     resources: list[DescribeAclsResource] = field(default_factory=list)
-    """[]DescribeAclsResource."""
+    """One element per resource with matching rules."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeAclsResource:
-    """Part of DescribeAclsResponse."""
+    """One element per resource with matching rules."""
 
     resource_type: int = 0
-    """int8."""
+    """Type of the protected resource, numbered as in CreateAcls."""
     resource_name: str = ""
-    """string."""
+    """Name, prefix, or "*", depending on `pattern_type`."""
     pattern_type: int = 3
-    """v1+: int8."""
+    """v1+: 3 if the name is meant literally, 4 if as a prefix (KIP-290)."""
     acls: list[AclDescription] = field(default_factory=list)
-    """[]AclDescription."""
+    """Rules for this resource."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AclDescription:
-    """Part of DescribeAclsResponse."""
+    """Rules for this resource."""
 
     principal: str = ""
-    """string."""
+    """Whom the rule is for, in the form User:alice."""
     host: str = ""
-    """string."""
+    """Address that the rule is for, "*" for any."""
     operation: int = 0
-    """int8."""
+    """Operation that is denied or allowed, numbered as in CreateAcls."""
     permission_type: int = 0
-    """int8."""
+    """2 when the rule denies, 3 when it allows."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

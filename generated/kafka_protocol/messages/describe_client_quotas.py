@@ -50,23 +50,24 @@ class DescribeClientQuotasRequest(Message):
     codec: ClassVar[Codec[DescribeClientQuotasRequest]]
 
     components: list[ComponentData] = field(default_factory=list)
-    """[]ComponentData."""
+    """Conditions that an entity must meet, all of them; empty shows every quota."""
     strict: bool = False
-    """bool."""
+    """True leaves out entities with parts that no condition speaks of, for example user and client id when only
+    users were asked for."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ComponentData:
-    """Part of DescribeClientQuotasRequest."""
+    """Conditions that an entity must meet, all of them; empty shows every quota."""
 
     entity_type: str = ""
-    """string."""
+    """Which part of an entity the condition is on: "user", "client-id" or "ip" (KIP-612)."""
     match_type: int = 0
-    """int8."""
+    """0 the name in `match`, 1 the default entity, 2 any name that is set."""
     match: str | None = ""
-    """string."""
+    """Name to match when `match_type` is 0, null otherwise."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -82,49 +83,50 @@ class DescribeClientQuotasResponse(Message):
     codec: ClassVar[Codec[DescribeClientQuotasResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause, as the caller has quotas too."""
     error_code: int = 0
-    """int16."""
+    """0, or why no quotas are shown."""
     error_message: str | None = ""
-    """string."""
+    """Why no quotas are shown, in words; null on success."""
     entries: list[EntryData] | None = field(default_factory=list)
-    """[]EntryData."""
+    """One element per entity with quotas; null on error."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class EntryData:
-    """Part of DescribeClientQuotasResponse."""
+    """One element per entity with quotas; null on error."""
 
     entity: list[EntityData] = field(default_factory=list)
-    """[]EntityData."""
+    """The entity, made of one part or of user and client id together."""
     values: list[ValueData] = field(default_factory=list)
-    """[]ValueData."""
+    """Limits set for this very entity; inherited ones are not shown."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class EntityData:
-    """Part of DescribeClientQuotasResponse."""
+    """The entity, made of one part or of user and client id together."""
 
     entity_type: str = ""
-    """string."""
+    """Kind of this part: "user", "client-id" or "ip"."""
     entity_name: str | None = ""
-    """string."""
+    """Name of this part, null for the default that holds for all without a quota of their own."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ValueData:
-    """Part of DescribeClientQuotasResponse."""
+    """Limits set for this very entity; inherited ones are not shown."""
 
     key: str = ""
-    """string."""
+    """Which limit: producer_byte_rate, consumer_byte_rate, request_percentage, controller_mutation_rate or
+    connection_creation_rate."""
     value: float = 0.0
-    """float64."""
+    """The limit: bytes per second, per cent of a thread, mutations or connections per second, by its key."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

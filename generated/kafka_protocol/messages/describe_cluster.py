@@ -75,7 +75,7 @@ class DescribeClusterResponse(Message):
     throttle_time_ms: int = 0
     """Milliseconds of pause for a quota; the answer comes first."""
     error_code: int = 0
-    """0, or what is wrong with EndpointType: MISMATCHED_ENDPOINT_TYPE on the wrong kind of listener,
+    """0, or what is wrong with `endpoint_type`: MISMATCHED_ENDPOINT_TYPE on the wrong kind of listener,
     UNSUPPORTED_ENDPOINT_TYPE for an unknown number."""
     error_message: str | None = None
     """Error in words, null on success."""
@@ -99,7 +99,7 @@ class DescribeClusterBroker:
     """One element per node, on the listener that the caller uses."""
 
     broker_id: int = 0
-    """Node id of a broker or controller, depending on EndpointType."""
+    """Node id of a broker or controller, depending on `endpoint_type`."""
     host: str = ""
     """Advertised host of the node on the caller's listener."""
     port: int = 0

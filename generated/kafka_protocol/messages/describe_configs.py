@@ -131,14 +131,15 @@ class DescribeConfigsResourceResult:
     read_only: bool = False
     """True if it cannot be changed while the broker runs; on a topic nothing is."""
     is_default: bool = False
-    """v0: True if nobody has set it; ConfigSource says it better since (KIP-226)."""
+    """v0: True if nobody has set it; `config_source` says it better since (KIP-226)."""
     config_source: int = -1
     """v1+: 1 topic, 2 this broker, 3 default of all brokers, 4 server.properties, 5 built-in, 6 broker logger, 7
     client metrics, 8 group; -1 in v0."""
     is_sensitive: bool = False
-    """True for passwords and keys; Value is null then."""
+    """True for passwords and keys; `value` is null then."""
     synonyms: list[DescribeConfigsSynonym] = field(default_factory=list)
-    """v1+: Where else the value is set, most specific first, down to the default (KIP-226); filled in on demand."""
+    """v1+: One element per place where the value is set, most specific first, down to the default (KIP-226); filled
+    in on demand."""
     config_type: int = 0
     """v3+: 1 boolean, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password (KIP-569); 0 if not
     told."""
@@ -150,14 +151,15 @@ class DescribeConfigsResourceResult:
 
 @dataclass(slots=True)
 class DescribeConfigsSynonym:
-    """Where else the value is set, most specific first, down to the default (KIP-226); filled in on demand."""
+    """One element per place where the value is set, most specific first, down to the default (KIP-226); filled in on
+    demand."""
 
     name: str = ""
     """v1+: Setting under which this value is known; log.retention.ms for a topic's retention.ms, for instance."""
     value: str | None = ""
     """v1+: What is set there, null if it is secret."""
     source: int = 0
-    """v1+: Place where it is set, numbered as ConfigSource is."""
+    """v1+: Place where it is set, numbered as `config_source` is."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

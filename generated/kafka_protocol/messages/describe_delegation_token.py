@@ -50,19 +50,19 @@ class DescribeDelegationTokenRequest(Message):
     codec: ClassVar[Codec[DescribeDelegationTokenRequest]]
 
     owners: list[DescribeDelegationTokenOwner] | None = field(default_factory=list)
-    """[]DescribeDelegationTokenOwner."""
+    """Whose tokens to list; null for all that the caller may see, empty for none."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeDelegationTokenOwner:
-    """Part of DescribeDelegationTokenRequest."""
+    """Whose tokens to list; null for all that the caller may see, empty for none."""
 
     principal_type: str = ""
-    """string."""
+    """Type of an owner, User as a rule."""
     principal_name: str = ""
-    """string."""
+    """Name of an owner to list tokens of."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -78,51 +78,51 @@ class DescribeDelegationTokenResponse(Message):
     codec: ClassVar[Codec[DescribeDelegationTokenResponse]]
 
     error_code: int = 0
-    """int16."""
+    """0, or why no tokens are listed."""
     tokens: list[DescribedDelegationToken] = field(default_factory=list)
-    """[]DescribedDelegationToken."""
+    """One element per token."""
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, behind the tokens."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribedDelegationToken:
-    """Part of DescribeDelegationTokenResponse."""
+    """One element per token."""
 
     principal_type: str = ""
-    """string."""
+    """Type of the owner of this token."""
     principal_name: str = ""
-    """string."""
+    """Name of the owner of this token."""
     token_requester_principal_type: str = ""
-    """v3+: string."""
+    """v3+: Type of the one who had it made (KIP-373)."""
     token_requester_principal_name: str = ""
-    """v3+: string."""
+    """v3+: Name of the one who had it made (KIP-373)."""
     issue_timestamp: int = 0
-    """int64."""
+    """When it was made, in milliseconds since 1970."""
     expiry_timestamp: int = 0
-    """int64."""
+    """When it ends if nobody renews it."""
     max_timestamp: int = 0
-    """int64."""
+    """Limit that no renewal can pass."""
     token_id: str = ""
-    """string."""
+    """Id of the token, the user name in SCRAM."""
     hmac: bytes = b""
-    """bytes."""
+    """Secret of the token; whoever sees it can use it."""
     renewers: list[DescribedDelegationTokenRenewer] = field(default_factory=list)
-    """[]DescribedDelegationTokenRenewer."""
+    """Who may renew it besides the owner."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribedDelegationTokenRenewer:
-    """Part of DescribeDelegationTokenResponse."""
+    """Who may renew it besides the owner."""
 
     principal_type: str = ""
-    """string."""
+    """Type of a principal who may renew."""
     principal_name: str = ""
-    """string."""
+    """Name of a principal who may renew."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -80,14 +80,14 @@ class DescribeGroupsResponse(Message):
     throttle_time_ms: int = 0
     """v1+: Milliseconds of pause owed to a quota by the caller, 0 for none."""
     groups: list[DescribedGroup] = field(default_factory=list)
-    """The groups, in the order asked."""
+    """One element per group, in the order asked."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribedGroup:
-    """The groups, in the order asked."""
+    """One element per group, in the order asked."""
 
     error_code: int = 0
     """0, or NOT_COORDINATOR and the like. An unknown group is a Dead one without error up to v5, and
@@ -104,7 +104,7 @@ class DescribedGroup:
     protocol_data: str = ""
     """Assignment strategy in use, known only while the group is stable; empty otherwise."""
     members: list[DescribedGroupMember] = field(default_factory=list)
-    """The members; empty for groups in state Empty or Dead."""
+    """One element per member; none in state Empty or Dead."""
     authorized_operations: int = -2147483648
     """v3+: Bit field of what the caller may do, bit n for ACL operation n; the smallest int32 when it was not asked
     for."""
@@ -114,7 +114,7 @@ class DescribedGroup:
 
 @dataclass(slots=True)
 class DescribedGroupMember:
-    """The members; empty for groups in state Empty or Dead."""
+    """One element per member; none in state Empty or Dead."""
 
     member_id: str = ""
     """Id that the coordinator gave to the member."""

@@ -54,19 +54,19 @@ class DescribeLogDirsRequest(Message):
     codec: ClassVar[Codec[DescribeLogDirsRequest]]
 
     topics: list[DescribableLogDirTopic] | None = field(default_factory=list)
-    """[]DescribableLogDirTopic."""
+    """Partitions to show, by topic; null for all on this broker."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribableLogDirTopic:
-    """Part of DescribeLogDirsRequest."""
+    """Partitions to show, by topic; null for all on this broker."""
 
     topic: str = ""
-    """string."""
+    """Name of a topic to show."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions to show; those that lie elsewhere are left out in silence."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -83,59 +83,60 @@ class DescribeLogDirsResponse(Message):
     codec: ClassVar[Codec[DescribeLogDirsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; v0 waited before it answered, later versions after."""
     error_code: int = 0
-    """v3+: int16."""
+    """v3+: 0, or CLUSTER_AUTHORIZATION_FAILED; older versions show an empty list instead."""
     results: list[DescribeLogDirsResult] = field(default_factory=list)
-    """[]DescribeLogDirsResult."""
+    """One element per directory of log.dirs."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeLogDirsResult:
-    """Part of DescribeLogDirsResponse."""
+    """One element per directory of log.dirs."""
 
     error_code: int = 0
-    """int16."""
+    """0, or KAFKA_STORAGE_ERROR for a directory that is offline."""
     log_dir: str = ""
-    """string."""
+    """Absolute path of the directory on the broker."""
     topics: list[DescribeLogDirsTopic] = field(default_factory=list)
-    """[]DescribeLogDirsTopic."""
+    """Partitions in this directory, by topic."""
     total_bytes: int = -1
-    """v4+: int64."""
+    """v4+: Size of the volume in bytes (KIP-827), not of the Kafka data on it; -1 if unknown."""
     usable_bytes: int = -1
-    """v4+: int64."""
+    """v4+: Free bytes on the volume (KIP-827), -1 if unknown."""
     is_cordoned: bool = False
-    """v5+: bool."""
+    """v5+: True for a directory that gets no new partitions (KIP-1066)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeLogDirsTopic:
-    """Part of DescribeLogDirsResponse."""
+    """Partitions in this directory, by topic."""
 
     name: str = ""
-    """string."""
+    """Name of a topic with partitions in this directory."""
     partitions: list[DescribeLogDirsPartition] = field(default_factory=list)
-    """[]DescribeLogDirsPartition."""
+    """Partitions in this directory, one element each."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeLogDirsPartition:
-    """Part of DescribeLogDirsResponse."""
+    """Partitions in this directory, one element each."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition in this directory."""
     partition_size: int = 0
-    """int64."""
+    """Bytes of its segments, without the indexes."""
     offset_lag: int = 0
-    """int64."""
+    """Records that the copy is behind: the high watermark less the log end, or for a future copy the current one's
+    end less its own."""
     is_future_key: bool = False
-    """bool."""
+    """True for a copy that AlterReplicaLogDirs is making; it replaces the present one when it has caught up."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -51,19 +51,19 @@ class DescribeProducersRequest(Message):
     codec: ClassVar[Codec[DescribeProducersRequest]]
 
     topics: list[TopicRequest] = field(default_factory=list)
-    """[]TopicRequest."""
+    """Partitions to look into, by topic; their leaders have to be asked."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicRequest:
-    """Part of DescribeProducersRequest."""
+    """Partitions to look into, by topic; their leaders have to be asked."""
 
     name: str = ""
-    """string."""
+    """Topic to look into; needs the READ permission."""
     partition_indexes: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions to look into."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -79,57 +79,57 @@ class DescribeProducersResponse(Message):
     codec: ClassVar[Codec[DescribeProducersResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, 0 for none."""
     topics: list[TopicResponse] = field(default_factory=list)
-    """[]TopicResponse."""
+    """One element per topic of the request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicResponse:
-    """Part of DescribeProducersResponse."""
+    """One element per topic of the request."""
 
     name: str = ""
-    """string."""
+    """Topic that was looked into."""
     partitions: list[PartitionResponse] = field(default_factory=list)
-    """[]PartitionResponse."""
+    """One element per partition that was looked into."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionResponse:
-    """Part of DescribeProducersResponse."""
+    """One element per partition that was looked into."""
 
     partition_index: int = 0
-    """int32."""
+    """Partition that was looked into."""
     error_code: int = 0
-    """int16."""
+    """0, or for example NOT_LEADER_OR_FOLLOWER when another broker has to be asked."""
     error_message: str | None = None
-    """string."""
+    """Error in words, null when there is none to add."""
     active_producers: list[ProducerState] = field(default_factory=list)
-    """[]ProducerState."""
+    """Producers that the log remembers; forgotten after producer.id.expiration.ms without a write."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ProducerState:
-    """Part of DescribeProducersResponse."""
+    """Producers that the log remembers; forgotten after producer.id.expiration.ms without a write."""
 
     producer_id: int = 0
-    """int64."""
+    """Id of the producer, as it stands in its batches."""
     producer_epoch: int = 0
-    """int32."""
+    """Its newest epoch; 32 bits wide here, though 16 elsewhere."""
     last_sequence: int = -1
-    """int32."""
+    """Sequence number of its last record, -1 if it wrote none under this epoch. The next batch must begin one above."""
     last_timestamp: int = -1
-    """int64."""
+    """Timestamp of its last batch in milliseconds, -1 if there is none."""
     coordinator_epoch: int = 0
-    """int32."""
+    """Epoch of the coordinator that wrote its last marker; -1 before the first."""
     current_txn_start_offset: int = -1
-    """int64."""
+    """First offset of its open transaction, -1 if none is open. An old one holds back the last stable offset."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -53,29 +53,29 @@ class DescribeQuorumRequest(Message):
     codec: ClassVar[Codec[DescribeQuorumRequest]]
 
     topics: list[DescribeQuorumRequestTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Logs to describe; __cluster_metadata is the only one there is."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeQuorumRequestTopicData:
-    """Part of DescribeQuorumRequest."""
+    """Logs to describe; __cluster_metadata is the only one there is."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the log to describe."""
     partitions: list[DescribeQuorumRequestPartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Partitions of the log to describe."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeQuorumRequestPartitionData:
-    """Part of DescribeQuorumRequest."""
+    """Partitions of the log to describe."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition to describe, 0."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -91,93 +91,93 @@ class DescribeQuorumResponse(Message):
     codec: ClassVar[Codec[DescribeQuorumResponse]]
 
     error_code: int = 0
-    """int16."""
+    """Trouble with the whole request, 0 without any; only the leader can answer."""
     error_message: str | None = ""
-    """v2+: string."""
+    """v2+: Trouble in words (KIP-853), null without any."""
     topics: list[DescribeQuorumResponseTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Descriptions by log."""
     nodes: list[Node] = field(default_factory=list)
-    """v2+: []Node."""
+    """v2+: Addresses of the voters (KIP-853)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeQuorumResponseTopicData:
-    """Part of DescribeQuorumResponse."""
+    """Descriptions by log."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the described log."""
     partitions: list[DescribeQuorumResponsePartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Descriptions by partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeQuorumResponsePartitionData:
-    """Part of DescribeQuorumResponse."""
+    """Descriptions by partition."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the described partition."""
     error_code: int = 0
-    """int16."""
+    """0, or NOT_LEADER_OR_FOLLOWER when another node leads."""
     error_message: str | None = ""
-    """v2+: string."""
+    """v2+: Error in words (KIP-853); null for a described partition."""
     leader_id: int = 0
-    """int32."""
+    """Node that leads the quorum, -1 during an election."""
     leader_epoch: int = 0
-    """int32."""
+    """Number of the election that made it leader."""
     high_watermark: int = 0
-    """int64."""
+    """Offset after the last record that a majority of the voters has."""
     current_voters: list[ReplicaState] = field(default_factory=list)
-    """[]ReplicaState."""
+    """Those whose copy counts for the majority."""
     observers: list[ReplicaState] = field(default_factory=list)
-    """[]ReplicaState."""
+    """Those who only read along: brokers, and controllers without a vote."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReplicaState:
-    """Part of DescribeQuorumResponse."""
+    """Those whose copy counts for the majority."""
 
     replica_id: int = 0
-    """int32."""
+    """Node id of the replica."""
     replica_directory_id: Uuid = ZERO_UUID
-    """v2+: uuid."""
+    """v2+: Directory of the replica's log (KIP-853), zero if it did not tell."""
     log_end_offset: int = 0
-    """int64."""
+    """Offset after its last record, as the leader knows from its fetches; -1 if unknown."""
     last_fetch_timestamp: int = -1
-    """v1+: int64."""
+    """v1+: When it fetched last, in the leader's milliseconds (KIP-836); -1 if never."""
     last_caught_up_timestamp: int = -1
-    """v1+: int64."""
+    """v1+: When it last had all that the leader had (KIP-836), -1 if never; the distance to now is its lag in time."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Node:
-    """Part of DescribeQuorumResponse."""
+    """Addresses of the voters (KIP-853)."""
 
     node_id: int = 0
-    """v2+: int32."""
+    """v2+: Node id of a voter; observers are not listed."""
     listeners: list[Listener] = field(default_factory=list)
-    """v2+: []Listener."""
+    """v2+: Where this voter can be reached, by listener."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Listener:
-    """Part of DescribeQuorumResponse."""
+    """Where this voter can be reached, by listener."""
 
     name: str = ""
-    """v2+: string."""
+    """v2+: Name of the voter's listener."""
     host: str = ""
-    """v2+: string."""
+    """v2+: Host of the voter there."""
     port: int = 0
-    """v2+: uint16."""
+    """v2+: TCP port of the voter there."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

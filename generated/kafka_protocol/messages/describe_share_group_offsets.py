@@ -53,31 +53,31 @@ class DescribeShareGroupOffsetsRequest(Message):
     codec: ClassVar[Codec[DescribeShareGroupOffsetsRequest]]
 
     groups: list[DescribeShareGroupOffsetsRequestGroup] = field(default_factory=list)
-    """[]DescribeShareGroupOffsetsRequestGroup."""
+    """One element per share group of this coordinator."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeShareGroupOffsetsRequestGroup:
-    """Part of DescribeShareGroupOffsetsRequest."""
+    """One element per share group of this coordinator."""
 
     group_id: str = ""
-    """string."""
+    """Share group to look up."""
     topics: list[DescribeShareGroupOffsetsRequestTopic] | None = field(default_factory=list)
-    """[]DescribeShareGroupOffsetsRequestTopic."""
+    """Partitions to look up, by topic; null for all that the group has state of."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeShareGroupOffsetsRequestTopic:
-    """Part of DescribeShareGroupOffsetsRequest."""
+    """Partitions to look up, by topic; null for all that the group has state of."""
 
     topic_name: str = ""
-    """string."""
+    """Topic to look up, by name as tools know it."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions to look up."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -94,59 +94,59 @@ class DescribeShareGroupOffsetsResponse(Message):
     codec: ClassVar[Codec[DescribeShareGroupOffsetsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, should the caller exceed it."""
     groups: list[DescribeShareGroupOffsetsResponseGroup] = field(default_factory=list)
-    """[]DescribeShareGroupOffsetsResponseGroup."""
+    """One element per share group that was asked about."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeShareGroupOffsetsResponseGroup:
-    """Part of DescribeShareGroupOffsetsResponse."""
+    """One element per share group that was asked about."""
 
     group_id: str = ""
-    """string."""
+    """Share group that was looked up."""
     topics: list[DescribeShareGroupOffsetsResponseTopic] = field(default_factory=list)
-    """[]DescribeShareGroupOffsetsResponseTopic."""
+    """Topics that the group has, or was asked for, state of."""
     error_code: int = 0
-    """int16."""
+    """0, or trouble with the group as a whole, GROUP_ID_NOT_FOUND for one."""
     error_message: str | None = None
-    """string."""
+    """Trouble with the group in words, null without any."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeShareGroupOffsetsResponseTopic:
-    """Part of DescribeShareGroupOffsetsResponse."""
+    """Topics that the group has, or was asked for, state of."""
 
     topic_name: str = ""
-    """string."""
+    """Topic that was looked up."""
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Id of that topic; zero if it does not exist."""
     partitions: list[DescribeShareGroupOffsetsResponsePartition] = field(default_factory=list)
-    """[]DescribeShareGroupOffsetsResponsePartition."""
+    """One element per partition looked up."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeShareGroupOffsetsResponsePartition:
-    """Part of DescribeShareGroupOffsetsResponse."""
+    """One element per partition looked up."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition looked up."""
     start_offset: int = 0
-    """int64."""
+    """Everything before it is done with; in-flight records lie at or behind it. -1 if the group has not read here."""
     leader_epoch: int = 0
-    """int32."""
+    """Leader epoch under which the state was last written."""
     lag: int = -1
-    """v1+: int64."""
+    """v1+: Records still to be delivered, those completed out of order not counted (KIP-1226); -1 if unknown."""
     error_code: int = 0
-    """int16."""
+    """0, or why this partition cannot be told."""
     error_message: str | None = None
-    """string."""
+    """Reason in words, null if there is none."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -60,7 +60,7 @@ class DescribeTopicPartitionsRequest(Message):
     codec: ClassVar[Codec[DescribeTopicPartitionsRequest]]
 
     topics: list[TopicRequest] = field(default_factory=list)
-    """Topics to describe; an empty list means all. They are worked through in order of name."""
+    """One element per topic to describe, worked through in order of name; an empty list means all."""
     response_partition_limit: int = 2000
     """Most partitions that one page may hold, over all topics. The broker has a limit of its own,
     max.request.partition.size.limit; the smaller counts, but at least 1."""
@@ -72,7 +72,7 @@ class DescribeTopicPartitionsRequest(Message):
 
 @dataclass(slots=True)
 class TopicRequest:
-    """Topics to describe; an empty list means all. They are worked through in order of name."""
+    """One element per topic to describe, worked through in order of name; an empty list means all."""
 
     name: str = ""
     """Name of a topic to describe; this API has no ids in requests."""
@@ -106,16 +106,16 @@ class DescribeTopicPartitionsResponse(Message):
     throttle_time_ms: int = 0
     """Milliseconds of pause that a quota imposes on the caller, 0 for none."""
     topics: list[DescribeTopicPartitionsResponseTopic] = field(default_factory=list)
-    """Topics of this page in order of name; the last one may be incomplete."""
+    """One element per topic of this page in order of name; the last one may be incomplete."""
     next_cursor: DescribeTopicPartitionsResponseCursor | None = None
-    """Put it into the next request as Cursor to go on; null on the last page."""
+    """Put it into the next request as `cursor` to go on; null on the last page."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeTopicPartitionsResponseTopic:
-    """Topics of this page in order of name; the last one may be incomplete."""
+    """One element per topic of this page in order of name; the last one may be incomplete."""
 
     error_code: int = 0
     """0, or why this topic cannot be described, for example UNKNOWN_TOPIC_OR_PARTITION."""
@@ -126,7 +126,7 @@ class DescribeTopicPartitionsResponseTopic:
     is_internal: bool = False
     """True for topics that the cluster keeps for itself, like __transaction_state."""
     partitions: list[DescribeTopicPartitionsResponsePartition] = field(default_factory=list)
-    """Partitions of the topic that fit into this page, in ascending order."""
+    """One element per partition that fits into this page, in ascending order."""
     topic_authorized_operations: int = -2147483648
     """Bit field of what the caller may do with the topic, always filled in by this API; the smallest int32 if
     unknown."""
@@ -136,7 +136,7 @@ class DescribeTopicPartitionsResponseTopic:
 
 @dataclass(slots=True)
 class DescribeTopicPartitionsResponsePartition:
-    """Partitions of the topic that fit into this page, in ascending order."""
+    """One element per partition that fits into this page, in ascending order."""
 
     error_code: int = 0
     """0, or LEADER_NOT_AVAILABLE when the partition has no leader."""
@@ -164,7 +164,7 @@ class DescribeTopicPartitionsResponsePartition:
 
 @dataclass(slots=True)
 class DescribeTopicPartitionsResponseCursor:
-    """Put it into the next request as Cursor to go on; null on the last page."""
+    """Put it into the next request as `cursor` to go on; null on the last page."""
 
     topic_name: str = ""
     """First topic that did not fit completely."""

@@ -47,7 +47,7 @@ class DescribeTransactionsRequest(Message):
     codec: ClassVar[Codec[DescribeTransactionsRequest]]
 
     transactional_ids: list[str] = field(default_factory=list)
-    """[]string."""
+    """Transactions to describe; each has to be asked of its own coordinator."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -63,45 +63,45 @@ class DescribeTransactionsResponse(Message):
     codec: ClassVar[Codec[DescribeTransactionsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota."""
     transaction_states: list[TransactionState] = field(default_factory=list)
-    """[]TransactionState."""
+    """One element per transaction asked about."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TransactionState:
-    """Part of DescribeTransactionsResponse."""
+    """One element per transaction asked about."""
 
     error_code: int = 0
-    """int16."""
+    """0, or for example TRANSACTIONAL_ID_NOT_FOUND, NOT_COORDINATOR."""
     transactional_id: str = ""
-    """string."""
+    """Name of the transaction that this element describes."""
     transaction_state: str = ""
-    """string."""
+    """Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit, CompleteAbort, PrepareEpochFence or Dead."""
     transaction_timeout_ms: int = 0
-    """int32."""
+    """Milliseconds after which the coordinator aborts it, as the producer asked for."""
     transaction_start_time_ms: int = 0
-    """int64."""
+    """When the running transaction began, in milliseconds since 1970; -1 if none is running."""
     producer_id: int = 0
-    """int64."""
+    """Producer id that the name stands for at present."""
     producer_epoch: int = 0
-    """int16."""
+    """Epoch of that producer."""
     topics: list[TopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Partitions in the running transaction, by topic; those that the caller may not describe are left out."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicData:
-    """Part of DescribeTransactionsResponse."""
+    """Partitions in the running transaction, by topic; those that the caller may not describe are left out."""
 
     topic: str = ""
-    """string."""
+    """Topic that the transaction writes to."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions that the transaction writes to."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

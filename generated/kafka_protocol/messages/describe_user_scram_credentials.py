@@ -46,17 +46,17 @@ class DescribeUserScramCredentialsRequest(Message):
     codec: ClassVar[Codec[DescribeUserScramCredentialsRequest]]
 
     users: list[UserName] | None = field(default_factory=list)
-    """[]UserName."""
+    """Users to describe; null or empty means all that have a password."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class UserName:
-    """Part of DescribeUserScramCredentialsRequest."""
+    """Users to describe; null or empty means all that have a password."""
 
     name: str = ""
-    """string."""
+    """Name of a user to describe."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -72,41 +72,41 @@ class DescribeUserScramCredentialsResponse(Message):
     codec: ClassVar[Codec[DescribeUserScramCredentialsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, should there be one."""
     error_code: int = 0
-    """int16."""
+    """Trouble with the request as a whole, 0 without any; unknown users have their own code."""
     error_message: str | None = ""
-    """string."""
+    """Trouble in words, null without any."""
     results: list[DescribeUserScramCredentialsResult] = field(default_factory=list)
-    """[]DescribeUserScramCredentialsResult."""
+    """One element per user."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribeUserScramCredentialsResult:
-    """Part of DescribeUserScramCredentialsResponse."""
+    """One element per user."""
 
     user: str = ""
-    """string."""
+    """Name of the described user."""
     error_code: int = 0
-    """int16."""
+    """0, RESOURCE_NOT_FOUND for a user without a password, DUPLICATE_RESOURCE for one named twice."""
     error_message: str | None = ""
-    """string."""
+    """Reason in words, null when the user was found."""
     credential_infos: list[CredentialInfo] = field(default_factory=list)
-    """[]CredentialInfo."""
+    """One element per mechanism that the user has a password for."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class CredentialInfo:
-    """Part of DescribeUserScramCredentialsResponse."""
+    """One element per mechanism that the user has a password for."""
 
     mechanism: int = 0
-    """int8."""
+    """1 for SCRAM-SHA-256, 2 for SCRAM-SHA-512."""
     iterations: int = 0
-    """int32."""
+    """How often the hash was iterated, a measure of its strength."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -55,23 +55,24 @@ class ElectLeadersRequest(Message):
     codec: ClassVar[Codec[ElectLeadersRequest]]
 
     election_type: int = 0
-    """v1+: int8."""
+    """v1+: 0 elects the preferred replica, 1 any live one when no in-sync replica is left, at the risk of losing
+    records (KIP-460)."""
     topic_partitions: list[TopicPartitions] | None = field(default_factory=list)
-    """[]TopicPartitions."""
+    """Partitions to hold elections for, by topic; null for all."""
     timeout_ms: int = 60000
-    """int32."""
+    """Milliseconds that the caller waits for the new leaders to be known."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicPartitions:
-    """Part of ElectLeadersRequest."""
+    """Partitions to hold elections for, by topic; null for all."""
 
     topic: str = ""
-    """string."""
+    """Topic to hold elections in."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions to hold elections for."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -87,37 +88,38 @@ class ElectLeadersResponse(Message):
     codec: ClassVar[Codec[ElectLeadersResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, as a rule 0."""
     error_code: int = 0
-    """v1+: int16."""
+    """v1+: Trouble with the whole request, CLUSTER_AUTHORIZATION_FAILED for one; 0 otherwise."""
     replica_election_results: list[ReplicaElectionResult] = field(default_factory=list)
-    """[]ReplicaElectionResult."""
+    """Outcomes by topic; when all partitions were asked for, those without need of an election are left out."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReplicaElectionResult:
-    """Part of ElectLeadersResponse."""
+    """Outcomes by topic; when all partitions were asked for, those without need of an election are left out."""
 
     topic: str = ""
-    """string."""
+    """Topic that elections were held in."""
     partition_result: list[PartitionResult] = field(default_factory=list)
-    """[]PartitionResult."""
+    """One element per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionResult:
-    """Part of ElectLeadersResponse."""
+    """One element per partition."""
 
     partition_id: int = 0
-    """int32."""
+    """Number of the partition that was up for election."""
     error_code: int = 0
-    """int16."""
+    """0, ELECTION_NOT_NEEDED when the right one leads already, PREFERRED_LEADER_NOT_AVAILABLE or
+    ELIGIBLE_LEADERS_NOT_AVAILABLE."""
     error_message: str | None = ""
-    """string."""
+    """Outcome in words; null after a successful election."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -62,67 +62,67 @@ class EndQuorumEpochRequest(Message):
     codec: ClassVar[Codec[EndQuorumEpochRequest]]
 
     cluster_id: str | None = None
-    """string."""
+    """Cluster of the resigning leader, null for no check."""
     topics: list[EndQuorumEpochRequestTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Logs whose leader resigns."""
     leader_endpoints: list[LeaderEndpoint] = field(default_factory=list)
-    """v1+: []LeaderEndpoint."""
+    """v1+: Where the resigning leader can still be reached (KIP-853)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class EndQuorumEpochRequestTopicData:
-    """Part of EndQuorumEpochRequest."""
+    """Logs whose leader resigns."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the log whose leader resigns."""
     partitions: list[EndQuorumEpochRequestPartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Partitions whose leader resigns."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class EndQuorumEpochRequestPartitionData:
-    """Part of EndQuorumEpochRequest."""
+    """Partitions whose leader resigns."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition whose leader resigns."""
     leader_id: int = 0
-    """int32."""
+    """Leader that resigns."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch that it gives up."""
     preferred_successors: list[int] = field(default_factory=list)
-    """v0: []int32."""
+    """v0: Voters in the order in which they should stand for election, the furthest ahead first."""
     preferred_candidates: list[ReplicaInfo] = field(default_factory=list)
-    """v1+: []ReplicaInfo."""
+    """v1+: The same with directories, since a node id alone no longer makes a voter (KIP-853)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReplicaInfo:
-    """Part of EndQuorumEpochRequest."""
+    """The same with directories, since a node id alone no longer makes a voter (KIP-853)."""
 
     candidate_id: int = 0
-    """v1+: int32."""
+    """v1+: Node id of the proposed successor."""
     candidate_directory_id: Uuid = ZERO_UUID
-    """v1+: uuid."""
+    """v1+: Directory of the proposed successor's log."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderEndpoint:
-    """Part of EndQuorumEpochRequest."""
+    """Where the resigning leader can still be reached (KIP-853)."""
 
     name: str = ""
-    """v1+: string."""
+    """v1+: Listener of the resigning leader."""
     host: str = ""
-    """v1+: string."""
+    """v1+: Host of the resigning leader."""
     port: int = 0
-    """v1+: uint16."""
+    """v1+: TCP port of the resigning leader."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -138,53 +138,53 @@ class EndQuorumEpochResponse(Message):
     codec: ClassVar[Codec[EndQuorumEpochResponse]]
 
     error_code: int = 0
-    """int16."""
+    """Trouble with the whole request; 0 if there is none."""
     topics: list[EndQuorumEpochResponseTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Acknowledgements by log."""
     node_endpoints: list[NodeEndpoint] = field(default_factory=list)
-    """v1+, tag 0: []NodeEndpoint."""
+    """v1+, tag 0: Address of the leader known to the voter (KIP-853)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class EndQuorumEpochResponseTopicData:
-    """Part of EndQuorumEpochResponse."""
+    """Acknowledgements by log."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the log that is acknowledged."""
     partitions: list[EndQuorumEpochResponsePartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Acknowledgements by partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class EndQuorumEpochResponsePartitionData:
-    """Part of EndQuorumEpochResponse."""
+    """Acknowledgements by partition."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that is acknowledged."""
     error_code: int = 0
-    """int16."""
+    """0, or FENCED_LEADER_EPOCH when the resignation comes too late to matter."""
     leader_id: int = 0
-    """int32."""
+    """Leader known to the voter, -1 for none."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch known to the voter."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class NodeEndpoint:
-    """Part of EndQuorumEpochResponse."""
+    """Address of the leader known to the voter (KIP-853)."""
 
     node_id: int = 0
-    """v1+: int32."""
+    """v1+: Node id of the leader known to the voter."""
     host: str = ""
-    """v1+: string."""
+    """v1+: Host of the leader known to the voter."""
     port: int = 0
-    """v1+: uint16."""
+    """v1+: TCP port of the leader known to the voter."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -43,13 +43,14 @@ class EndTxnRequest(Message):
     codec: ClassVar[Codec[EndTxnRequest]]
 
     transactional_id: str = ""
-    """string."""
+    """Name of the transaction to end."""
     producer_id: int = 0
-    """int64."""
+    """Producer that owns it, checked against what the coordinator knows."""
     producer_epoch: int = 0
-    """int16."""
+    """The producer's epoch. A late request of an older instance must not end the transaction of a younger one, and
+    this is what prevents it."""
     committed: bool = False
-    """bool."""
+    """True commits, false aborts. Repeating the same decision is fine; the opposite one is INVALID_TXN_STATE."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -66,13 +67,14 @@ class EndTxnResponse(Message):
     codec: ClassVar[Codec[EndTxnResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; served after the answer from v1 on."""
     error_code: int = 0
-    """int16."""
+    """0, or why nothing was decided, for example PRODUCER_FENCED (v2) or INVALID_TXN_STATE."""
     producer_id: int = -1
-    """v5+: int64."""
+    """v5+: Id for the next transaction (KIP-890); a new one when the epochs of the old are used up, -1 on error."""
     producer_epoch: int = -1
-    """v5+: int16."""
+    """v5+: Epoch for the next transaction (KIP-890), one higher each time, so that late batches of this transaction
+    cannot slip into the next; -1 on error."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

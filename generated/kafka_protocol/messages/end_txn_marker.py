@@ -35,7 +35,7 @@ class EndTxnMarker(Message):
     codec: ClassVar[Codec[EndTxnMarker]]
 
     coordinator_epoch: int = 0
-    """int32."""
+    """Epoch of the transaction coordinator that had the marker written; one with a smaller epoch is refused later."""
 
 
 # ---- runs of fixed-size fields, named by their struct codes: b h i q H I integers, t bool, d float64, u uuid ----

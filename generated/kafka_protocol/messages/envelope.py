@@ -42,11 +42,11 @@ class EnvelopeRequest(Message):
     codec: ClassVar[Codec[EnvelopeRequest]]
 
     request_data: Chunk = b""
-    """bytes."""
+    """The client's request with its header, byte for byte."""
     request_principal: bytes | None = b""
-    """bytes."""
+    """The client's identity, a DefaultPrincipalData unless a plug-in serialises it; null without one."""
     client_host_address: bytes = b""
-    """bytes."""
+    """The client's IP address, 4 or 16 bytes, for rules that name hosts."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -63,9 +63,9 @@ class EnvelopeResponse(Message):
     codec: ClassVar[Codec[EnvelopeResponse]]
 
     response_data: Chunk | None = None
-    """bytes."""
+    """The controller's response with its header; null when the envelope itself failed."""
     error_code: int = 0
-    """int16."""
+    """0, or why the request was not even looked at; NOT_CONTROLLER makes the broker look for the active one."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -42,9 +42,9 @@ class ExpireDelegationTokenRequest(Message):
     codec: ClassVar[Codec[ExpireDelegationTokenRequest]]
 
     hmac: bytes = b""
-    """bytes."""
+    """Secret of the token to end."""
     expiry_time_period_ms: int = 0
-    """int64."""
+    """Milliseconds from now until it ends; a negative number ends it at once."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -60,11 +60,11 @@ class ExpireDelegationTokenResponse(Message):
     codec: ClassVar[Codec[ExpireDelegationTokenResponse]]
 
     error_code: int = 0
-    """int16."""
+    """0, or why the token lives on, DELEGATION_TOKEN_EXPIRED if it did not anyhow."""
     expiry_timestamp_ms: int = 0
-    """int64."""
+    """When the token ends, in milliseconds since 1970."""
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; the last field here."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -96,7 +96,7 @@ class FetchRequest(Message):
     replica_state: ReplicaState | None = None
     """v15+, tag 1: Who asks, in the newer form (KIP-903). Consumers leave it out, which means -1."""
     max_wait_ms: int = 0
-    """Longest time in milliseconds that the broker may hold the request while fewer than MinBytes are there. This
+    """Longest time in milliseconds that the broker may hold the request while fewer than `min_bytes` are there. This
     long poll is why an idle consumer costs little."""
     min_bytes: int = 0
     """Bytes that must be ready, summed over all partitions, before the broker answers early; 0 answers at once, 1
@@ -114,10 +114,11 @@ class FetchRequest(Message):
     """v7+: Number of this request within its session, which finds lost and repeated ones: 0 opens, then 1, 2, 3 ...;
     -1 closes it, or asks for no session at all."""
     topics: list[FetchTopic] = field(default_factory=list)
-    """Partitions to read. Within a session only those that are new or that changed since the last request; the
-    broker remembers the others."""
+    """One element per topic with partitions to read. Within a session only those that are new or changed; the broker
+    remembers the others."""
     forgotten_topics_data: list[ForgottenTopic] = field(default_factory=list)
-    """v7+: Partitions to drop from the session (KIP-227); without a session it stays empty."""
+    """v7+: One element per topic with partitions to drop from the session (KIP-227); without a session it stays
+    empty."""
     rack_id: str = ""
     """v11+: Rack of the consumer (client.rack), empty if unset. Brokers with a replica selector use it to point to a
     close follower (KIP-392)."""
@@ -140,25 +141,25 @@ class ReplicaState:
 
 @dataclass(slots=True)
 class FetchTopic:
-    """Partitions to read. Within a session only those that are new or that changed since the last request; the
-    broker remembers the others."""
+    """One element per topic with partitions to read. Within a session only those that are new or changed; the broker
+    remembers the others."""
 
     topic: str = ""
-    """v0-12: Topic by name, until TopicId takes its place (KIP-516)."""
+    """v0-12: Topic by name, until `topic_id` takes its place (KIP-516)."""
     topic_id: Uuid = ZERO_UUID
     """v13+: Topic by id. A name could belong to a younger topic with other records; an id cannot, and
     UNKNOWN_TOPIC_ID says so."""
     partitions: list[FetchPartition] = field(default_factory=list)
-    """Partitions of this topic. Since v3 their order counts: the byte limit is used up from front to back, so
-    clients rotate it."""
+    """One element per partition to read. Since v3 their order counts: the byte limit is used up from front to back,
+    so clients rotate them."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FetchPartition:
-    """Partitions of this topic. Since v3 their order counts: the byte limit is used up from front to back, so
-    clients rotate it."""
+    """One element per partition to read. Since v3 their order counts: the byte limit is used up from front to back,
+    so clients rotate them."""
 
     partition: int = 0
     """Number of the partition, counted from 0."""
@@ -175,7 +176,7 @@ class FetchPartition:
     """v5+: First offset that the follower holds itself, by which the leader learns when DeleteRecords is complete
     (KIP-107); -1 from a consumer."""
     partition_max_bytes: int = 0
-    """Soft limit for this partition's records; as with MaxBytes, the first batch of the answer may exceed it."""
+    """Soft limit for this partition's records; as with `max_bytes`, the first batch of the answer may exceed it."""
     replica_directory_id: Uuid = ZERO_UUID
     """v17+, tag 0: Storage directory in which a raft replica keeps this log (KIP-853); tells a replica whose disk
     was replaced from the one it was. All zero from others."""
@@ -188,7 +189,7 @@ class FetchPartition:
 
 @dataclass(slots=True)
 class ForgottenTopic:
-    """Partitions to drop from the session (KIP-227); without a session it stays empty."""
+    """One element per topic with partitions to drop from the session (KIP-227); without a session it stays empty."""
 
     topic: str = ""
     """v7-12: Topic whose partitions leave the session, by name."""
@@ -223,7 +224,8 @@ class FetchResponse(Message):
     responses: list[FetchableTopicResponse] = field(default_factory=list)
     """One element per topic that has something to tell."""
     node_endpoints: list[NodeEndpoint] = field(default_factory=list)
-    """v16+, tag 0: Addresses of the leaders named in CurrentLeader (KIP-951), which saves a metadata request."""
+    """v16+, tag 0: One element per leader named in `current_leader`, with its address (KIP-951), which saves a
+    metadata request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -233,7 +235,7 @@ class FetchableTopicResponse:
     """One element per topic that has something to tell."""
 
     topic: str = ""
-    """v0-12: Topic that the data comes from, by name; empty in the versions that use TopicId."""
+    """v0-12: Topic that the data comes from, by name; empty in the versions that use `topic_id`."""
     topic_id: Uuid = ZERO_UUID
     """v13+: Topic that the data comes from, by id (KIP-516); the client looks up the name in its metadata."""
     partitions: list[PartitionData] = field(default_factory=list)
@@ -260,8 +262,8 @@ class PartitionData:
     log_start_offset: int = -1
     """v5+: First offset that can still be read, moved forward by retention and DeleteRecords; -1 if unknown."""
     diverging_epoch: EpochEndOffset | None = None
-    """v12+, tag 0: Present when LastFetchedEpoch does not fit the leader's log (KIP-595): the follower cuts its log
-    back to this point. No records come with it."""
+    """v12+, tag 0: Present when `last_fetched_epoch` does not fit the leader's log (KIP-595): the follower cuts its
+    log back to this point. No records come with it."""
     current_leader: LeaderIdAndEpoch | None = None
     """v12+, tag 1: Who leads now, sent along with NOT_LEADER_OR_FOLLOWER or FENCED_LEADER_EPOCH. At first for raft
     replicas only, from v16 on for consumers too (KIP-951)."""
@@ -269,13 +271,13 @@ class PartitionData:
     """v12+, tag 2: Sent to a raft replica that asks for offsets already compacted into a snapshot: fetch this one
     with FetchSnapshot instead (KIP-630)."""
     aborted_transactions: list[AbortedTransaction] | None = field(default_factory=list)
-    """v4+: Transactions that were rolled back within the returned range, sorted by first offset, for read_committed
-    readers to skip; null for others."""
+    """v4+: One element per transaction that was rolled back within the returned range, sorted by first offset, for
+    read_committed readers to skip; null for others."""
     preferred_read_replica: int = -1
     """v11+: Broker that the consumer should read this partition from because it is closer (KIP-392); no records are
     sent then. -1 means stay here."""
     records: Chunk | None = b""
-    """Whole batches from the one that holds FetchOffset on; the last may be cut off in answers up to v2. Empty is
+    """Whole batches from the one that holds `fetch_offset` on; the last may be cut off in answers up to v2. Empty is
     normal: it means nothing new."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
@@ -283,8 +285,8 @@ class PartitionData:
 
 @dataclass(slots=True)
 class EpochEndOffset:
-    """Present when LastFetchedEpoch does not fit the leader's log (KIP-595): the follower cuts its log back to this
-    point. No records come with it."""
+    """Present when `last_fetched_epoch` does not fit the leader's log (KIP-595): the follower cuts its log back to
+    this point. No records come with it."""
 
     epoch: int = -1
     """v12+: Largest leader epoch, not above the follower's, that the leader's log knows; -1 when there is nothing to
@@ -318,18 +320,18 @@ class SnapshotId:
     end_offset: int = -1
     """Offset after the last record that the snapshot covers, where ordinary fetching resumes; -1 means no snapshot."""
     epoch: int = -1
-    """Leader epoch of the last record in the snapshot; together with EndOffset it identifies the snapshot."""
+    """Leader epoch of the last record in the snapshot; together with `end_offset` it identifies the snapshot."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AbortedTransaction:
-    """Transactions that were rolled back within the returned range, sorted by first offset, for read_committed
-    readers to skip; null for others."""
+    """One element per transaction that was rolled back within the returned range, sorted by first offset, for
+    read_committed readers to skip; null for others."""
 
     producer_id: int = 0
-    """v4+: Producer whose records are to be skipped, from FirstOffset until its abort marker comes by."""
+    """v4+: Producer whose records are to be skipped, from `first_offset` until its abort marker comes by."""
     first_offset: int = 0
     """v4+: Where the rolled-back transaction begins; may lie in front of the returned records."""
     unknown_tagged_fields: dict[int, bytes] | None = None
@@ -338,10 +340,10 @@ class AbortedTransaction:
 
 @dataclass(slots=True)
 class NodeEndpoint:
-    """Addresses of the leaders named in CurrentLeader (KIP-951), which saves a metadata request."""
+    """One element per leader named in `current_leader`, with its address (KIP-951), which saves a metadata request."""
 
     node_id: int = 0
-    """v16+: Node that can be reached there; the key that CurrentLeader.LeaderId refers to."""
+    """v16+: Node that can be reached there; the key that `current_leader.leader_id` refers to."""
     host: str = ""
     """v16+: Host name or address that this node advertises to clients of this listener."""
     port: int = 0

@@ -56,55 +56,55 @@ class FetchSnapshotRequest(Message):
     codec: ClassVar[Codec[FetchSnapshotRequest]]
 
     cluster_id: str | None = None
-    """tag 0: string."""
+    """tag 0: Cluster of the replica, null for no check."""
     replica_id: int = -1
-    """int32."""
+    """Node id of the replica, -1 for none."""
     max_bytes: int = 2147483647
-    """int32."""
+    """Most bytes of snapshot in one answer."""
     topics: list[FetchSnapshotRequestTopicSnapshot] = field(default_factory=list)
-    """[]TopicSnapshot."""
+    """Snapshots to load, by log."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FetchSnapshotRequestTopicSnapshot:
-    """Part of FetchSnapshotRequest."""
+    """Snapshots to load, by log."""
 
     name: str = ""
-    """string."""
+    """Name of the log whose snapshot is loaded."""
     partitions: list[FetchSnapshotRequestPartitionSnapshot] = field(default_factory=list)
-    """[]PartitionSnapshot."""
+    """Snapshots to load, by partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FetchSnapshotRequestPartitionSnapshot:
-    """Part of FetchSnapshotRequest."""
+    """Snapshots to load, by partition."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition whose snapshot is loaded."""
     current_leader_epoch: int = 0
-    """int32."""
+    """Epoch that the replica believes in, to be fenced if it is behind."""
     snapshot_id: FetchSnapshotRequestSnapshotId = field(default_factory=lambda: FetchSnapshotRequestSnapshotId())
-    """SnapshotId."""
+    """Snapshot that the leader named in its Fetch answer."""
     position: int = 0
-    """int64."""
+    """Byte to go on from, counted from 0."""
     replica_directory_id: Uuid = ZERO_UUID
-    """v1+, tag 0: uuid."""
+    """v1+, tag 0: Directory of the replica's log (KIP-853)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FetchSnapshotRequestSnapshotId:
-    """Part of FetchSnapshotRequest."""
+    """Snapshot that the leader named in its Fetch answer."""
 
     end_offset: int = 0
-    """int64."""
+    """First part of the snapshot's name: the offset after its last record."""
     epoch: int = 0
-    """int32."""
+    """Second part of the snapshot's name: the epoch of its last record."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -120,85 +120,85 @@ class FetchSnapshotResponse(Message):
     codec: ClassVar[Codec[FetchSnapshotResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; nodes of the quorum have none."""
     error_code: int = 0
-    """int16."""
+    """Trouble with the whole request; 0 if all is well."""
     topics: list[FetchSnapshotResponseTopicSnapshot] = field(default_factory=list)
-    """[]TopicSnapshot."""
+    """Pieces of snapshots, by log."""
     node_endpoints: list[NodeEndpoint] = field(default_factory=list)
-    """v1+, tag 0: []NodeEndpoint."""
+    """v1+, tag 0: Address of the leader, when it is another node (KIP-853)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FetchSnapshotResponseTopicSnapshot:
-    """Part of FetchSnapshotResponse."""
+    """Pieces of snapshots, by log."""
 
     name: str = ""
-    """string."""
+    """Name of the log that the pieces are of."""
     partitions: list[FetchSnapshotResponsePartitionSnapshot] = field(default_factory=list)
-    """[]PartitionSnapshot."""
+    """Pieces by partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FetchSnapshotResponsePartitionSnapshot:
-    """Part of FetchSnapshotResponse."""
+    """Pieces by partition."""
 
     index: int = 0
-    """int32."""
+    """Number of the partition that the piece is of."""
     error_code: int = 0
-    """int16."""
+    """0, SNAPSHOT_NOT_FOUND, or POSITION_OUT_OF_RANGE."""
     snapshot_id: FetchSnapshotResponseSnapshotId = field(default_factory=lambda: FetchSnapshotResponseSnapshotId())
-    """SnapshotId."""
+    """Snapshot that the piece is of."""
     current_leader: LeaderIdAndEpoch | None = None
-    """tag 0: LeaderIdAndEpoch."""
+    """tag 0: Who leads, in case the asked node does not."""
     size: int = 0
-    """int64."""
+    """Bytes of the whole snapshot; the replica is done when it has that many."""
     position: int = 0
-    """int64."""
+    """Byte at which this piece begins."""
     unaligned_records: Chunk = b""
-    """records."""
+    """The piece; may begin and end in the middle of a batch."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FetchSnapshotResponseSnapshotId:
-    """Part of FetchSnapshotResponse."""
+    """Snapshot that the piece is of."""
 
     end_offset: int = 0
-    """int64."""
+    """Offset after the last record that the snapshot covers."""
     epoch: int = 0
-    """int32."""
+    """Leader epoch of the last record that it covers."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderIdAndEpoch:
-    """Part of FetchSnapshotResponse."""
+    """Who leads, in case the asked node does not."""
 
     leader_id: int = 0
-    """int32."""
+    """Node that leads the quorum; -1 if none is known."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of the quorum's leader."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class NodeEndpoint:
-    """Part of FetchSnapshotResponse."""
+    """Address of the leader, when it is another node (KIP-853)."""
 
     node_id: int = 0
-    """v1+: int32."""
+    """v1+: Node id that the address belongs to."""
     host: str = ""
-    """v1+: string."""
+    """v1+: Host of the quorum's leader."""
     port: int = 0
-    """v1+: uint16."""
+    """v1+: TCP port of the quorum's leader."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

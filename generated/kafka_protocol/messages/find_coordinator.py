@@ -57,7 +57,7 @@ class FindCoordinatorRequest(Message):
     codec: ClassVar[Codec[FindCoordinatorRequest]]
 
     key: str = ""
-    """v0-3: Group id or transactional id to look up, one per request; CoordinatorKeys takes its place."""
+    """v0-3: Group id or transactional id to look up, one per request; `coordinator_keys` takes its place."""
     key_type: int = 0
     """v1+: What the keys are: 0 group ids, 1 transactional ids (KIP-98), 2 share-group partitions written as
     groupId:topicId:partition (KIP-932, v6)."""

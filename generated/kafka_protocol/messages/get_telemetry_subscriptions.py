@@ -44,7 +44,7 @@ class GetTelemetrySubscriptionsRequest(Message):
     codec: ClassVar[Codec[GetTelemetrySubscriptionsRequest]]
 
     client_instance_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Random id of this client instance; zero asks the broker for one (KIP-714)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -61,23 +61,23 @@ class GetTelemetrySubscriptionsResponse(Message):
     codec: ClassVar[Codec[GetTelemetrySubscriptionsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause; also used to slow down clients that ask too often."""
     error_code: int = 0
-    """int16."""
+    """0, or why there is no subscription."""
     client_instance_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Id that the broker made up; zero when the client brought its own."""
     subscription_id: int = 0
-    """int32."""
+    """Checksum of what is wanted; a push with an outdated one is UNKNOWN_SUBSCRIPTION_ID."""
     accepted_compression_types: list[int] = field(default_factory=list)
-    """[]int8."""
+    """Codecs for pushes, the broker's favourite first, numbered as in record batches; empty for none."""
     push_interval_ms: int = 0
-    """int32."""
+    """Milliseconds between two pushes."""
     telemetry_max_bytes: int = 0
-    """int32."""
+    """Most bytes per push, telemetry.max.bytes."""
     delta_temporality: bool = False
-    """bool."""
+    """True wants counters as differences since the last push, false as totals."""
     requested_metrics: list[str] = field(default_factory=list)
-    """[]string."""
+    """Prefixes of metric names that are wanted. An empty list wants none, one empty prefix wants all."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

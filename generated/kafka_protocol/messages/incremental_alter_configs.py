@@ -72,14 +72,14 @@ class AlterConfigsResource:
     resource_name: str = ""
     """Topic name, group id, or node id as text; an empty name with type broker changes the default of all brokers."""
     configs: list[AlterableConfig] = field(default_factory=list)
-    """Changes to make; the same setting may not occur twice."""
+    """One element per change; the same setting may not occur twice."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterableConfig:
-    """Changes to make; the same setting may not occur twice."""
+    """One element per change; the same setting may not occur twice."""
 
     name: str = ""
     """Setting to change, in the spelling of the resource type: retention.ms for topics, log.retention.ms for
@@ -106,14 +106,14 @@ class IncrementalAlterConfigsResponse(Message):
     throttle_time_ms: int = 0
     """Milliseconds of pause for a quota, 0 when there is none."""
     responses: list[AlterConfigsResourceResponse] = field(default_factory=list)
-    """Results, one for each resource named."""
+    """One element per resource that was to change, in no promised order."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AlterConfigsResourceResponse:
-    """Results, one for each resource named."""
+    """One element per resource that was to change, in no promised order."""
 
     error_code: int = 0
     """0, or why nothing was changed: INVALID_CONFIG for a bad value, INVALID_REQUEST for a request that contradicts

@@ -61,7 +61,8 @@ class InitProducerIdRequest(Message):
     producer_id: int = -1
     """v3+: Id that the producer holds already and wants a fresh epoch for (KIP-360); -1 for a newcomer."""
     producer_epoch: int = -1
-    """v3+: Epoch that goes with ProducerId, which proves that no younger instance has taken over; -1 for a newcomer."""
+    """v3+: Epoch that goes with `producer_id`, which proves that no younger instance has taken over; -1 for a
+    newcomer."""
     enable2_pc: bool = False
     """v6+: The application runs a two-phase commit of its own (KIP-939): its transactions never time out. Needs a
     special permission."""

@@ -49,35 +49,35 @@ class InitializeShareGroupStateRequest(Message):
     codec: ClassVar[Codec[InitializeShareGroupStateRequest]]
 
     group_id: str = ""
-    """string."""
+    """Share group that the state is for."""
     topics: list[InitializeStateData] = field(default_factory=list)
-    """[]InitializeStateData."""
+    """Partitions to create state for, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class InitializeStateData:
-    """Part of InitializeShareGroupStateRequest."""
+    """Partitions to create state for, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic to create state for."""
     partitions: list[PartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """One element per partition that the group begins to read."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionData:
-    """Part of InitializeShareGroupStateRequest."""
+    """One element per partition that the group begins to read."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition to create state for."""
     state_epoch: int = 0
-    """int32."""
+    """Number of this life of the state; raised when offsets are reset, so that writes from before are refused."""
     start_offset: int = 0
-    """int64."""
+    """Offset to begin at; -1 leaves it to share.auto.offset.reset at the first fetch."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -93,33 +93,33 @@ class InitializeShareGroupStateResponse(Message):
     codec: ClassVar[Codec[InitializeShareGroupStateResponse]]
 
     results: list[InitializeStateResult] = field(default_factory=list)
-    """[]InitializeStateResult."""
+    """Outcomes by topic, as asked."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class InitializeStateResult:
-    """Part of InitializeShareGroupStateResponse."""
+    """Outcomes by topic, as asked."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic whose state was to be created."""
     partitions: list[PartitionResult] = field(default_factory=list)
-    """[]PartitionResult."""
+    """Outcomes, one per partition to be created."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionResult:
-    """Part of InitializeShareGroupStateResponse."""
+    """Outcomes, one per partition to be created."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition that this outcome is for."""
     error_code: int = 0
-    """int16."""
+    """0, or for example FENCED_STATE_EPOCH when a younger state exists."""
     error_message: str | None = None
-    """string."""
+    """Error in words; null if the state exists now."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

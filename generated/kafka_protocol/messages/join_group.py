@@ -80,8 +80,8 @@ class JoinGroupRequest(Message):
     """"consumer" for consumers, "connect" for Connect workers. A group has one only; another gives
     INCONSISTENT_GROUP_PROTOCOL."""
     protocols: list[JoinGroupRequestProtocol] = field(default_factory=list)
-    """The assignment strategies that this member could follow, the favourite first. The group settles on one that
-    all members list."""
+    """One element per assignment strategy that this member could follow, the favourite first. The group settles on
+    one that all members list."""
     reason: str | None = None
     """v8+: Why the member joins, for the coordinator's log (KIP-800); null if it does not say. Clients cut it at 255
     characters."""
@@ -91,8 +91,8 @@ class JoinGroupRequest(Message):
 
 @dataclass(slots=True)
 class JoinGroupRequestProtocol:
-    """The assignment strategies that this member could follow, the favourite first. The group settles on one that
-    all members list."""
+    """One element per assignment strategy that this member could follow, the favourite first. The group settles on
+    one that all members list."""
 
     name: str = ""
     """Name of the strategy, for instance "range" or "cooperative-sticky"."""
@@ -135,14 +135,14 @@ class JoinGroupResponse(Message):
     """Id by which the broker knows this client. New ones are made of the client id, or the instance id, and a random
     part."""
     members: list[JoinGroupResponseMember] = field(default_factory=list)
-    """All members with their subscriptions for the leader; empty for everyone else."""
+    """One element per member with its subscription for the leader; empty for everyone else."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class JoinGroupResponseMember:
-    """All members with their subscriptions for the leader; empty for everyone else."""
+    """One element per member with its subscription for the leader; empty for everyone else."""
 
     member_id: str = ""
     """Member id to assign partitions to in SyncGroup."""

@@ -37,9 +37,9 @@ class KRaftVersionRecord(Message):
     codec: ClassVar[Codec[KRaftVersionRecord]]
 
     version: int = 0
-    """int16."""
+    """Version of this record's own layout."""
     k_raft_version: int = 0
-    """int16."""
+    """Level of kraft.version: 0 fixed voters from the configuration, 1 voters in the log."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

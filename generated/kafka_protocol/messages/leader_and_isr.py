@@ -58,81 +58,83 @@ class LeaderAndIsrRequest(Message):
     codec: ClassVar[Codec[LeaderAndIsrRequest]]
 
     controller_id: int = 0
-    """int32."""
+    """Broker that acts as controller."""
     is_k_raft_controller: bool = False
-    """v7+: bool."""
+    """v7+: True when a KRaft controller sends it, during a migration (KIP-866)."""
     controller_epoch: int = 0
-    """int32."""
+    """Number of the controller's election; orders of a deposed one are refused."""
     broker_epoch: int = -1
-    """v2+: int64."""
+    """v2+: Registration epoch of the receiving broker; orders for its former life are refused."""
     type: int = 0
-    """v5+: int8."""
+    """v5+: 0 unknown, 1 only some partitions, 2 all of the broker's (KIP-516): what is missing in a full list is
+    stray."""
     ungrouped_partition_states: list[LeaderAndIsrPartitionState] = field(default_factory=list)
-    """v0-1: []LeaderAndIsrPartitionState."""
+    """v0-1: Orders in a flat list, each with its topic."""
     topic_states: list[LeaderAndIsrTopicState] = field(default_factory=list)
-    """v2+: []LeaderAndIsrTopicState."""
+    """v2+: Orders grouped by topic, each for one partition."""
     live_leaders: list[LeaderAndIsrLiveLeader] = field(default_factory=list)
-    """[]LeaderAndIsrLiveLeader."""
+    """Addresses of the leaders that are to be followed."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderAndIsrPartitionState:
-    """Part of LeaderAndIsrRequest."""
+    """Orders in a flat list, each with its topic."""
 
     topic_name: str = ""
-    """v0-1: string."""
+    """v0-1: Topic of the partition, in the flat list."""
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that the order is for."""
     controller_epoch: int = 0
-    """int32."""
+    """Epoch of the controller that chose the leader."""
     leader: int = 0
-    """int32."""
+    """Broker that leads; the receiver leads if it is itself, and follows otherwise. -1 none, -2 being deleted."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of the leadership; an order with a smaller one is ignored."""
     isr: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Brokers that are in sync at the time of the order."""
     partition_epoch: int = 0
-    """int32."""
+    """Version of the partition's state in ZooKeeper, for conditional updates."""
     replicas: list[int] = field(default_factory=list)
-    """[]int32."""
+    """All brokers that hold the partition."""
     adding_replicas: list[int] = field(default_factory=list)
-    """v3+: []int32."""
+    """v3+: Brokers that get it in a move under way (KIP-455)."""
     removing_replicas: list[int] = field(default_factory=list)
-    """v3+: []int32."""
+    """v3+: Brokers that lose it in a move under way (KIP-455)."""
     is_new: bool = False
-    """v1+: bool."""
+    """v1+: True for a replica that never existed. Without it a broker with a failed disk creates none, since the log
+    may lie there (KIP-112)."""
     leader_recovery_state: int = 0
-    """v6+: int8."""
+    """v6+: 1 after an unclean election until the leader has recovered, else 0 (KIP-704)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderAndIsrTopicState:
-    """Part of LeaderAndIsrRequest."""
+    """Orders grouped by topic, each for one partition."""
 
     topic_name: str = ""
-    """v2+: string."""
+    """v2+: Topic that the orders are for."""
     topic_id: Uuid = ZERO_UUID
-    """v5+: uuid."""
+    """v5+: Id of that topic (KIP-516), kept in partition.metadata."""
     partition_states: list[LeaderAndIsrPartitionState] = field(default_factory=list)
-    """v2+: []LeaderAndIsrPartitionState."""
+    """v2+: Orders, one per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderAndIsrLiveLeader:
-    """Part of LeaderAndIsrRequest."""
+    """Addresses of the leaders that are to be followed."""
 
     broker_id: int = 0
-    """int32."""
+    """Broker that leads some of the partitions."""
     host_name: str = ""
-    """string."""
+    """Host of that leader for followers."""
     port: int = 0
-    """int32."""
+    """TCP port of that leader for followers."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -148,37 +150,37 @@ class LeaderAndIsrResponse(Message):
     codec: ClassVar[Codec[LeaderAndIsrResponse]]
 
     error_code: int = 0
-    """int16."""
+    """Trouble with all orders, STALE_CONTROLLER_EPOCH for one; 0 otherwise."""
     partition_errors: list[LeaderAndIsrPartitionError] = field(default_factory=list)
-    """v0-4: []LeaderAndIsrPartitionError."""
+    """v0-4: Outcomes in a flat list, each with its topic."""
     topics: list[LeaderAndIsrTopicError] = field(default_factory=list)
-    """v5+: []LeaderAndIsrTopicError."""
+    """v5+: Outcomes by topic (KIP-516)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderAndIsrPartitionError:
-    """Part of LeaderAndIsrResponse."""
+    """Outcomes in a flat list, each with its topic."""
 
     topic_name: str = ""
-    """v0-4: string."""
+    """v0-4: Topic of the partition, where the list is flat."""
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that was ordered."""
     error_code: int = 0
-    """int16."""
+    """0 when the broker took up its role, KAFKA_STORAGE_ERROR for a failed disk."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderAndIsrTopicError:
-    """Part of LeaderAndIsrResponse."""
+    """Outcomes by topic (KIP-516)."""
 
     topic_id: Uuid = ZERO_UUID
-    """v5+: uuid."""
+    """v5+: Topic of the outcomes, by its id."""
     partition_errors: list[LeaderAndIsrPartitionError] = field(default_factory=list)
-    """v5+: []LeaderAndIsrPartitionError."""
+    """v5+: Outcomes, one per partition ordered."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

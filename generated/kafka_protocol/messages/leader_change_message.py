@@ -44,25 +44,25 @@ class LeaderChangeMessage(Message):
     codec: ClassVar[Codec[LeaderChangeMessage]]
 
     version: int = 0
-    """int16."""
+    """Version of this message's own layout."""
     leader_id: int = 0
-    """int32."""
+    """Node that leads the quorum from here on."""
     voters: list[Voter] = field(default_factory=list)
-    """[]Voter."""
+    """All voters at the time of the election."""
     granting_voters: list[Voter] = field(default_factory=list)
-    """[]Voter."""
+    """Those who gave their vote to the leader."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Voter:
-    """Part of LeaderChangeMessage."""
+    """All voters at the time of the election."""
 
     voter_id: int = 0
-    """int32."""
+    """Node id of the voter in this election."""
     voter_directory_id: Uuid = ZERO_UUID
-    """v1+: uuid."""
+    """v1+: Directory that holds the voter's log (KIP-853); a new disk makes a new voter."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

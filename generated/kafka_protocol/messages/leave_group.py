@@ -61,16 +61,16 @@ class LeaveGroupRequest(Message):
     group_id: str = ""
     """Group to leave; the request goes to its coordinator."""
     member_id: str = ""
-    """v0-2: The one member that leaves; Members takes its place (KIP-345)."""
+    """v0-2: The one member that leaves; `members` takes its place (KIP-345)."""
     members: list[MemberIdentity] = field(default_factory=list)
-    """v3+: Who leaves, one element each (KIP-345). Consumers name only themselves, admin tools anyone."""
+    """v3+: One element per member that leaves (KIP-345). Consumers name only themselves, admin tools anyone."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class MemberIdentity:
-    """Who leaves, one element each (KIP-345). Consumers name only themselves, admin tools anyone."""
+    """One element per member that leaves (KIP-345). Consumers name only themselves, admin tools anyone."""
 
     member_id: str = ""
     """v3+: Id of the one that leaves; may be empty when the instance id tells who it is."""
@@ -98,14 +98,14 @@ class LeaveGroupResponse(Message):
     error_code: int = 0
     """Up to v2 the outcome, later only troubles that concern the whole group, such as NOT_COORDINATOR."""
     members: list[MemberResponse] = field(default_factory=list)
-    """v3+: Outcomes one by one (KIP-345), in the order of the request."""
+    """v3+: One element per member that was to leave (KIP-345), in the order of the request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class MemberResponse:
-    """Outcomes one by one (KIP-345), in the order of the request."""
+    """One element per member that was to leave (KIP-345), in the order of the request."""
 
     member_id: str = ""
     """v3+: Member id as the request gave it, empty if it named the member by instance id."""

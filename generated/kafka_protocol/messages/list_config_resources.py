@@ -45,7 +45,7 @@ class ListConfigResourcesRequest(Message):
     codec: ClassVar[Codec[ListConfigResourcesRequest]]
 
     resource_types: list[int] = field(default_factory=list)
-    """v1+: []int8."""
+    """v1+: Types to list, numbered as in DescribeConfigs; empty means all (KIP-1142)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -61,23 +61,23 @@ class ListConfigResourcesResponse(Message):
     codec: ClassVar[Codec[ListConfigResourcesResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; 0 is the rule."""
     error_code: int = 0
-    """int16."""
+    """0, or why there is no list."""
     config_resources: list[ConfigResource] = field(default_factory=list)
-    """[]ConfigResource."""
+    """One element per resource that has settings of its own or could have them."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ConfigResource:
-    """Part of ListConfigResourcesResponse."""
+    """One element per resource that has settings of its own or could have them."""
 
     resource_name: str = ""
-    """string."""
+    """Name of the resource."""
     resource_type: int = 16
-    """v1+: int8."""
+    """v1+: Type of the resource; 16, client metrics, for those who cannot tell."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

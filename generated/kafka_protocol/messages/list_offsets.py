@@ -87,14 +87,14 @@ class ListOffsetsTopic:
     name: str = ""
     """Name of the topic. This API has no topic ids up to now."""
     partitions: list[ListOffsetsPartition] = field(default_factory=list)
-    """The questions, one for each partition; only the leader answers them."""
+    """One element per partition, each with a question of its own."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ListOffsetsPartition:
-    """The questions, one for each partition; only the leader answers them."""
+    """One element per partition, each with a question of its own."""
 
     partition_index: int = 0
     """Number of the partition asked about; its leader has to be asked, others answer NOT_LEADER_OR_FOLLOWER."""
@@ -152,7 +152,7 @@ class ListOffsetsPartitionResponse:
     high watermark yet: try again."""
     old_style_offsets: list[int] = field(default_factory=list)
     """v0: Start offsets of segments older than the timestamp, newest first, preceded by the end of the log when that
-    qualifies. Later versions fill Offset instead."""
+    qualifies. Later versions fill `offset` instead."""
     timestamp: int = -1
     """v1+: Time of the record found, in milliseconds; -1 when the question was for the start or end, or when no
     record is that young."""

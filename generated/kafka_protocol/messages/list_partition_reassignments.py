@@ -49,21 +49,21 @@ class ListPartitionReassignmentsRequest(Message):
     codec: ClassVar[Codec[ListPartitionReassignmentsRequest]]
 
     timeout_ms: int = 60000
-    """int32."""
+    """Milliseconds that the caller is ready to wait."""
     topics: list[ListPartitionReassignmentsTopics] | None = None
-    """[]ListPartitionReassignmentsTopics."""
+    """Partitions to look for, by topic; null for every move under way."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ListPartitionReassignmentsTopics:
-    """Part of ListPartitionReassignmentsRequest."""
+    """Partitions to look for, by topic; null for every move under way."""
 
     name: str = ""
-    """string."""
+    """Topic whose moves are wanted."""
     partition_indexes: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions to look for."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -79,41 +79,41 @@ class ListPartitionReassignmentsResponse(Message):
     codec: ClassVar[Codec[ListPartitionReassignmentsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; normally 0."""
     error_code: int = 0
-    """int16."""
+    """0, or why the moves cannot be listed."""
     error_message: str | None = ""
-    """string."""
+    """Reason in words; null with a list."""
     topics: list[OngoingTopicReassignment] = field(default_factory=list)
-    """[]OngoingTopicReassignment."""
+    """Moves by topic; partitions at rest are not mentioned."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class OngoingTopicReassignment:
-    """Part of ListPartitionReassignmentsResponse."""
+    """Moves by topic; partitions at rest are not mentioned."""
 
     name: str = ""
-    """string."""
+    """Topic with partitions on the move."""
     partitions: list[OngoingPartitionReassignment] = field(default_factory=list)
-    """[]OngoingPartitionReassignment."""
+    """One element per partition on the move."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class OngoingPartitionReassignment:
-    """Part of ListPartitionReassignmentsResponse."""
+    """One element per partition on the move."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition on the move."""
     replicas: list[int] = field(default_factory=list)
-    """[]int32."""
+    """All brokers that hold a copy now, old and new."""
     adding_replicas: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Brokers that are still copying."""
     removing_replicas: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Brokers that will drop their copy when the new ones are in sync."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -46,13 +46,14 @@ class ListTransactionsRequest(Message):
     codec: ClassVar[Codec[ListTransactionsRequest]]
 
     state_filters: list[str] = field(default_factory=list)
-    """[]string."""
+    """Only transactions in these states, written as in DescribeTransactions; empty lets all through."""
     producer_id_filters: list[int] = field(default_factory=list)
-    """[]int64."""
+    """Only transactions of these producers; empty lets all through."""
     duration_filter: int = -1
-    """v1+: int64."""
+    """v1+: Only transactions that have run longer than this many milliseconds (KIP-994); negative lets all through."""
     transactional_id_pattern: str | None = None
-    """v2+: string."""
+    """v2+: Only transactions whose name matches this RE2J regular expression (KIP-1152); null or empty lets all
+    through."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -68,27 +69,29 @@ class ListTransactionsResponse(Message):
     codec: ClassVar[Codec[ListTransactionsResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, 0 without one."""
     error_code: int = 0
-    """int16."""
+    """0, or why there is no list; COORDINATOR_LOAD_IN_PROGRESS while the broker still reads its part of
+    __transaction_state."""
     unknown_state_filters: list[str] = field(default_factory=list)
-    """[]string."""
+    """States of the filter that this broker has never heard of, returned so that the caller does not take silence
+    for absence."""
     transaction_states: list[TransactionState] = field(default_factory=list)
-    """[]TransactionState."""
+    """One element per transaction that passed the filters."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TransactionState:
-    """Part of ListTransactionsResponse."""
+    """One element per transaction that passed the filters."""
 
     transactional_id: str = ""
-    """string."""
+    """Name of the transaction, by which DescribeTransactions tells more."""
     producer_id: int = 0
-    """int64."""
+    """Producer id that the name stands for."""
     transaction_state: str = ""
-    """string."""
+    """State of the transaction, for example Ongoing or CompleteCommit."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

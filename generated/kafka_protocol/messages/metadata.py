@@ -75,8 +75,8 @@ class MetadataRequest(Message):
     codec: ClassVar[Codec[MetadataRequest]]
 
     topics: list[MetadataRequestTopic] | None = field(default_factory=list)
-    """null in v1+: Topics to describe. Null means all topics; an empty list means none (brokers only), except in v0,
-    where it is the way to ask for all."""
+    """null in v1+: One element per topic to describe. Null means all topics, an empty list none (brokers only),
+    except in v0, where it is the way to ask for all."""
     allow_auto_topic_creation: bool = True
     """v4+: Whether the broker may create a missing topic for the caller (KAFKA-5291). The broker's
     auto.create.topics.enable has to agree; admin clients send false."""
@@ -92,13 +92,13 @@ class MetadataRequest(Message):
 
 @dataclass(slots=True)
 class MetadataRequestTopic:
-    """Topics to describe. Null means all topics; an empty list means none (brokers only), except in v0, where it is
-    the way to ask for all."""
+    """One element per topic to describe. Null means all topics, an empty list none (brokers only), except in v0,
+    where it is the way to ask for all."""
 
     topic_id: Uuid = ZERO_UUID
     """v10+: Asks by id (KIP-516, usable from v12 on); all zero when the topic is named instead."""
     name: str | None = ""
-    """null in v10+: Asks by name; null from v12 on when TopicId says which topic is meant. Before v12 null is
+    """null in v10+: Asks by name; null from v12 on when `topic_id` says which topic is meant. Before v12 null is
     refused."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
@@ -128,7 +128,8 @@ class MetadataResponse(Message):
     topics: list[MetadataResponseTopic] = field(default_factory=list)
     """One element per topic asked for, errors included; with "all topics" only those that the caller may describe."""
     cluster_authorized_operations: int = -2147483648
-    """v8-10: As TopicAuthorizedOperations, for the cluster itself (KIP-430); moved to DescribeCluster by KIP-700."""
+    """v8-10: As `topic_authorized_operations`, for the cluster itself (KIP-430); moved to DescribeCluster by
+    KIP-700."""
     error_code: int = 0
     """v13+: Error for the whole request (KIP-1102); REBOOTSTRAP_REQUIRED orders the client to forget its brokers and
     start from the bootstrap list."""

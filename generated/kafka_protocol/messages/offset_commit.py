@@ -91,18 +91,18 @@ class OffsetCommitRequestTopic:
     """One element per topic with positions to store."""
 
     name: str = ""
-    """v0-9: Topic by name, until TopicId takes its place; an unknown one fails with UNKNOWN_TOPIC_OR_PARTITION."""
+    """v0-9: Topic by name, until `topic_id` takes its place; an unknown one fails with UNKNOWN_TOPIC_OR_PARTITION."""
     topic_id: Uuid = ZERO_UUID
     """v10+: Topic by id (KIP-848); an unknown one fails with UNKNOWN_TOPIC_ID."""
     partitions: list[OffsetCommitRequestPartition] = field(default_factory=list)
-    """Positions in this topic, one per partition."""
+    """One element per partition of this topic whose position is stored."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class OffsetCommitRequestPartition:
-    """Positions in this topic, one per partition."""
+    """One element per partition of this topic whose position is stored."""
 
     partition_index: int = 0
     """Partition that the position is in; it has to exist."""
@@ -147,14 +147,14 @@ class OffsetCommitResponseTopic:
     topic_id: Uuid = ZERO_UUID
     """v10+: Topic by id (KIP-848), also when nobody knows that id."""
     partitions: list[OffsetCommitResponsePartition] = field(default_factory=list)
-    """Outcomes, in the order of the request's partitions."""
+    """One element per partition, in the request's order, stored or refused."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class OffsetCommitResponsePartition:
-    """Outcomes, in the order of the request's partitions."""
+    """One element per partition, in the request's order, stored or refused."""
 
     partition_index: int = 0
     """Partition whose position was to be stored, in the request's order."""

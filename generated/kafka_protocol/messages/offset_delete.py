@@ -60,12 +60,12 @@ class OffsetDeleteRequestTopic:
     name: str = ""
     """Topic whose positions go; UNKNOWN_TOPIC_OR_PARTITION if it does not exist."""
     partitions: list[OffsetDeleteRequestPartition] = field(default_factory=list)
-    """Partitions whose positions go; those without a position are not an error."""
+    """One element per partition whose position goes; not to have one is no error."""
 
 
 @dataclass(slots=True)
 class OffsetDeleteRequestPartition:
-    """Partitions whose positions go; those without a position are not an error."""
+    """One element per partition whose position goes; not to have one is no error."""
 
     partition_index: int = 0
     """Number of the partition whose position goes."""
@@ -97,12 +97,12 @@ class OffsetDeleteResponseTopic:
     name: str = ""
     """Topic that was asked about, by name; this API has no ids."""
     partitions: list[OffsetDeleteResponsePartition] = field(default_factory=list)
-    """Outcome per partition, as asked."""
+    """One element per partition that was named, forgotten or not."""
 
 
 @dataclass(slots=True)
 class OffsetDeleteResponsePartition:
-    """Outcome per partition, as asked."""
+    """One element per partition that was named, forgotten or not."""
 
     partition_index: int = 0
     """Partition whose position was to be deleted."""

@@ -76,10 +76,10 @@ class OffsetFetchRequest(Message):
     codec: ClassVar[Codec[OffsetFetchRequest]]
 
     group_id: str = ""
-    """v0-7: The one group that is asked about; Groups takes its place (KIP-709)."""
+    """v0-7: The one group that is asked about; `groups` takes its place (KIP-709)."""
     topics: list[OffsetFetchRequestTopic] | None = field(default_factory=list)
-    """v0-7, null in v2-7: Topics asked about; null, allowed from v2 on, stands for everything that the group ever
-    committed (KIP-88)."""
+    """v0-7, null in v2-7: One element per topic asked about; null, allowed from v2 on, stands for everything that
+    the group ever committed (KIP-88)."""
     groups: list[OffsetFetchRequestGroup] = field(default_factory=list)
     """v8+: One element per group (KIP-709); all must be kept by this coordinator."""
     require_stable: bool = False
@@ -91,7 +91,8 @@ class OffsetFetchRequest(Message):
 
 @dataclass(slots=True)
 class OffsetFetchRequestTopic:
-    """Topics asked about; null, allowed from v2 on, stands for everything that the group ever committed (KIP-88)."""
+    """One element per topic asked about; null, allowed from v2 on, stands for everything that the group ever
+    committed (KIP-88)."""
 
     name: str = ""
     """v0-7: Topic in which positions are wanted; it need not exist any more."""
@@ -112,14 +113,14 @@ class OffsetFetchRequestGroup:
     member_epoch: int = -1
     """v9+: The member's epoch; an outdated one is answered with STALE_MEMBER_EPOCH, -1 switches the check off."""
     topics: list[OffsetFetchRequestTopics] | None = field(default_factory=list)
-    """v8+: Topics whose positions are wanted, null for all that the group has."""
+    """v8+: One element per topic whose positions are wanted; null for all that the group has."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class OffsetFetchRequestTopics:
-    """Topics whose positions are wanted, null for all that the group has."""
+    """One element per topic whose positions are wanted; null for all that the group has."""
 
     name: str = ""
     """v8-9: Topic by name, for two versions only before ids came."""
@@ -145,7 +146,7 @@ class OffsetFetchResponse(Message):
     throttle_time_ms: int = 0
     """v3+: Milliseconds of pause owed to a quota, 0 for none."""
     topics: list[OffsetFetchResponseTopic] = field(default_factory=list)
-    """v0-7: The group's topics, in the form for a single group."""
+    """v0-7: One element per topic of the one group asked about."""
     error_code: int = 0
     """v2-7: Trouble with the group or coordinator as a whole; v0 and v1 put it at every partition instead."""
     groups: list[OffsetFetchResponseGroup] = field(default_factory=list)
@@ -156,7 +157,7 @@ class OffsetFetchResponse(Message):
 
 @dataclass(slots=True)
 class OffsetFetchResponseTopic:
-    """The group's topics, in the form for a single group."""
+    """One element per topic of the one group asked about."""
 
     name: str = ""
     """v0-7: Topic that the positions are in, as asked or as committed."""
@@ -192,7 +193,7 @@ class OffsetFetchResponseGroup:
     group_id: str = ""
     """v8+: Group whose positions these are; several may share one answer."""
     topics: list[OffsetFetchResponseTopics] = field(default_factory=list)
-    """v8+: Topics in which the group has, or was asked about, positions."""
+    """v8+: One element per topic in which the group has, or was asked about, positions."""
     error_code: int = 0
     """v8+: Trouble with this group as a whole, such as NOT_COORDINATOR or STALE_MEMBER_EPOCH; its topics are empty
     then."""
@@ -202,21 +203,21 @@ class OffsetFetchResponseGroup:
 
 @dataclass(slots=True)
 class OffsetFetchResponseTopics:
-    """Topics in which the group has, or was asked about, positions."""
+    """One element per topic in which the group has, or was asked about, positions."""
 
     name: str = ""
     """v8-9: Topic that the positions are in, by name."""
     topic_id: Uuid = ZERO_UUID
     """v10+: Topic that the positions are in, by id (KIP-848)."""
     partitions: list[OffsetFetchResponsePartitions] = field(default_factory=list)
-    """v8+: The positions, one per partition, also where there is none."""
+    """v8+: One element per partition with its position, also where there is none."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class OffsetFetchResponsePartitions:
-    """The positions, one per partition, also where there is none."""
+    """One element per partition with its position, also where there is none."""
 
     partition_index: int = 0
     """v8+: Number of the partition that the position is in."""

@@ -73,14 +73,16 @@ class OffsetForLeaderTopic:
     topic: str = ""
     """Topic whose history is in doubt, by name."""
     partitions: list[OffsetForLeaderPartition] = field(default_factory=list)
-    """Partitions to look up, usually all that the asker reads from this leader after a change of leadership."""
+    """One element per partition to look up, usually all that the asker reads from this leader after a change of
+    leadership."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class OffsetForLeaderPartition:
-    """Partitions to look up, usually all that the asker reads from this leader after a change of leadership."""
+    """One element per partition to look up, usually all that the asker reads from this leader after a change of
+    leadership."""
 
     partition: int = 0
     """Number of the partition to look up."""

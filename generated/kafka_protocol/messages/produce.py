@@ -94,7 +94,7 @@ class TopicProduceData:
     """One element per topic written to, with all of its partitions that go to this broker."""
 
     name: str = ""
-    """v0-12: Topic by name, until TopicId takes its place (KIP-516); empty in versions that use the id."""
+    """v0-12: Topic by name, until `topic_id` takes its place (KIP-516); empty in versions that use the id."""
     topic_id: Uuid = ZERO_UUID
     """v13+: Id of the topic, so that a topic deleted and created anew under the same name is not written to by
     mistake; an id that nobody knows gives UNKNOWN_TOPIC_ID."""
@@ -135,7 +135,7 @@ class ProduceResponse(Message):
     """v1+: Milliseconds for which this client's channel is muted for exceeding a quota; 0 means no pause. Since v6
     (KIP-219) the answer comes first and the pause after it."""
     node_endpoints: list[NodeEndpoint] = field(default_factory=list)
-    """v10+, tag 0: Addresses of the leaders that CurrentLeader mentions, each node once (KIP-951)."""
+    """v10+, tag 0: One element per leader that `current_leader` mentions, with its address (KIP-951)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -173,7 +173,8 @@ class PartitionProduceResponse:
     """v5+: First offset that the partition still holds, -1 if unknown. A producer uses it to see that its earlier
     records were deleted by retention, not lost."""
     record_errors: list[BatchIndexAndErrorMessage] = field(default_factory=list)
-    """v8+: The records that got the whole batch refused (KIP-467); empty when the fault is not with single records."""
+    """v8+: One element per record that got the whole batch refused (KIP-467); empty when the fault is not with
+    single records."""
     error_message: str | None = None
     """v8+: Why the batch was refused, in words for the application's log; null leaves it at the text that the client
     knows for the code."""
@@ -186,7 +187,8 @@ class PartitionProduceResponse:
 
 @dataclass(slots=True)
 class BatchIndexAndErrorMessage:
-    """The records that got the whole batch refused (KIP-467); empty when the fault is not with single records."""
+    """One element per record that got the whole batch refused (KIP-467); empty when the fault is not with single
+    records."""
 
     batch_index: int = 0
     """v8+: Position in the batch of a record at fault, counted from 0 - there are no offsets yet, as nothing was
@@ -212,10 +214,10 @@ class LeaderIdAndEpoch:
 
 @dataclass(slots=True)
 class NodeEndpoint:
-    """Addresses of the leaders that CurrentLeader mentions, each node once (KIP-951)."""
+    """One element per leader that `current_leader` mentions, with its address (KIP-951)."""
 
     node_id: int = 0
-    """v10+: The node that this address belongs to; matches CurrentLeader.LeaderId."""
+    """v10+: The node that this address belongs to; matches `current_leader.leader_id`."""
     host: str = ""
     """v10+: Advertised name or IP address on the listener that the client came in by."""
     port: int = 0

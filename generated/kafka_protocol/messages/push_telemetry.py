@@ -42,15 +42,15 @@ class PushTelemetryRequest(Message):
     codec: ClassVar[Codec[PushTelemetryRequest]]
 
     client_instance_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Id of this client instance, never zero."""
     subscription_id: int = 0
-    """int32."""
+    """Subscription that the metrics were chosen by."""
     terminating: bool = False
-    """bool."""
+    """True for a last push before closing, which may come ahead of its time."""
     compression_type: int = 0
-    """int8."""
+    """Codec of `metrics`, numbered as in record batches: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."""
     metrics: Chunk = b""
-    """bytes."""
+    """OpenTelemetry MetricsData v1 in protobuf."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -66,9 +66,9 @@ class PushTelemetryResponse(Message):
     codec: ClassVar[Codec[PushTelemetryResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause, for clients that push too often."""
     error_code: int = 0
-    """int16."""
+    """0, UNKNOWN_SUBSCRIPTION_ID to ask for a new subscription, TELEMETRY_TOO_LARGE, or THROTTLING_QUOTA_EXCEEDED."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

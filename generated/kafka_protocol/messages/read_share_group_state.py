@@ -50,33 +50,33 @@ class ReadShareGroupStateRequest(Message):
     codec: ClassVar[Codec[ReadShareGroupStateRequest]]
 
     group_id: str = ""
-    """string."""
+    """Share group whose state is read."""
     topics: list[ReadStateData] = field(default_factory=list)
-    """[]ReadStateData."""
+    """Partitions to read the state of, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReadStateData:
-    """Part of ReadShareGroupStateRequest."""
+    """Partitions to read the state of, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic to read the state of."""
     partitions: list[PartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """One element per partition that the asker leads."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionData:
-    """Part of ReadShareGroupStateRequest."""
+    """One element per partition that the asker leads."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition to read the state of."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of the asking leader; from now on the state is fenced against writes of older ones."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -92,55 +92,55 @@ class ReadShareGroupStateResponse(Message):
     codec: ClassVar[Codec[ReadShareGroupStateResponse]]
 
     results: list[ReadStateResult] = field(default_factory=list)
-    """[]ReadStateResult."""
+    """States that were read, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReadStateResult:
-    """Part of ReadShareGroupStateResponse."""
+    """States that were read, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic that the states are for."""
     partitions: list[PartitionResult] = field(default_factory=list)
-    """[]PartitionResult."""
+    """One element per partition, with its state."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionResult:
-    """Part of ReadShareGroupStateResponse."""
+    """One element per partition, with its state."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition whose state this is."""
     error_code: int = 0
-    """int16."""
+    """0, or why the state could not be read, FENCED_LEADER_EPOCH for one."""
     error_message: str | None = None
-    """string."""
+    """Reason in words; null when the state was read."""
     state_epoch: int = 0
-    """int32."""
+    """Life of the state, to be quoted when it is written."""
     start_offset: int = 0
-    """int64."""
+    """First offset that is not done with; -1 if none was ever set."""
     state_batches: list[StateBatch] = field(default_factory=list)
-    """[]StateBatch."""
+    """States of the records behind the start, by range."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StateBatch:
-    """Part of ReadShareGroupStateResponse."""
+    """States of the records behind the start, by range."""
 
     first_offset: int = 0
-    """int64."""
+    """First offset of the range with this state."""
     last_offset: int = 0
-    """int64."""
+    """Last offset of the range, included."""
     delivery_state: int = 0
-    """int8."""
+    """0 free to be acquired, 2 acknowledged, 4 archived. Locks (1) are never stored: they do not outlive the leader."""
     delivery_count: int = 0
-    """int16."""
+    """How often the records of the range were handed out."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

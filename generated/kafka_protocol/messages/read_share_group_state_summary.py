@@ -49,33 +49,33 @@ class ReadShareGroupStateSummaryRequest(Message):
     codec: ClassVar[Codec[ReadShareGroupStateSummaryRequest]]
 
     group_id: str = ""
-    """string."""
+    """Share group to summarise."""
     topics: list[ReadStateSummaryData] = field(default_factory=list)
-    """[]ReadStateSummaryData."""
+    """Partitions to summarise, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReadStateSummaryData:
-    """Part of ReadShareGroupStateSummaryRequest."""
+    """Partitions to summarise, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic to summarise, by id."""
     partitions: list[PartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """One element per partition to summarise."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionData:
-    """Part of ReadShareGroupStateSummaryRequest."""
+    """One element per partition to summarise."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition to summarise."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of the partition's leader as the asker knows it; -1 if it does not."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -91,41 +91,42 @@ class ReadShareGroupStateSummaryResponse(Message):
     codec: ClassVar[Codec[ReadShareGroupStateSummaryResponse]]
 
     results: list[ReadStateSummaryResult] = field(default_factory=list)
-    """[]ReadStateSummaryResult."""
+    """Summaries that were made, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ReadStateSummaryResult:
-    """Part of ReadShareGroupStateSummaryResponse."""
+    """Summaries that were made, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic that the summaries are for."""
     partitions: list[PartitionResult] = field(default_factory=list)
-    """[]PartitionResult."""
+    """One summary per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionResult:
-    """Part of ReadShareGroupStateSummaryResponse."""
+    """One summary per partition."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition that is summarised."""
     error_code: int = 0
-    """int16."""
+    """0, or why there is no summary."""
     error_message: str | None = None
-    """string."""
+    """Reason in words; null with a summary."""
     state_epoch: int = 0
-    """int32."""
+    """Life of the state at the time of reading."""
     leader_epoch: int = 0
-    """int32."""
+    """Leader epoch of the last write."""
     start_offset: int = 0
-    """int64."""
+    """First offset that the group is not done with, -1 if it has not begun."""
     delivery_complete_count: int = -1
-    """v1+: int32."""
+    """v1+: Records at or behind the start that are done with already (KIP-1226), to be taken off the lag; -1 if
+    unknown."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

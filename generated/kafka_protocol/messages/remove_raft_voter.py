@@ -42,11 +42,11 @@ class RemoveRaftVoterRequest(Message):
     codec: ClassVar[Codec[RemoveRaftVoterRequest]]
 
     cluster_id: str | None = ""
-    """string."""
+    """Cluster that the caller means; null skips the check."""
     voter_id: int = 0
-    """int32."""
+    """Node id of the voter to remove."""
     voter_directory_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Directory id of the voter to remove, so that its successor with a new disk stays."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -62,11 +62,11 @@ class RemoveRaftVoterResponse(Message):
     codec: ClassVar[Codec[RemoveRaftVoterResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota of the one who asked."""
     error_code: int = 0
-    """int16."""
+    """0, VOTER_NOT_FOUND, or why the set of voters could not be changed."""
     error_message: str | None = ""
-    """string."""
+    """Error in words; null when the voter is out."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -42,9 +42,9 @@ class RenewDelegationTokenRequest(Message):
     codec: ClassVar[Codec[RenewDelegationTokenRequest]]
 
     hmac: bytes = b""
-    """bytes."""
+    """Secret of the token to renew, by which it is found."""
     renew_period_ms: int = 0
-    """int64."""
+    """Milliseconds to add from now; -1 takes delegation.token.expiry.time.ms."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -60,11 +60,11 @@ class RenewDelegationTokenResponse(Message):
     codec: ClassVar[Codec[RenewDelegationTokenResponse]]
 
     error_code: int = 0
-    """int16."""
+    """0, or for example DELEGATION_TOKEN_NOT_FOUND, DELEGATION_TOKEN_OWNER_MISMATCH."""
     expiry_timestamp_ms: int = 0
-    """int64."""
+    """New end of the token, in milliseconds since 1970."""
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; at the end of this answer."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -45,7 +45,7 @@ class SaslAuthenticateRequest(Message):
     codec: ClassVar[Codec[SaslAuthenticateRequest]]
 
     auth_bytes: bytes = b""
-    """bytes."""
+    """Token as the mechanism defines it; for PLAIN the password itself, so the channel should be encrypted."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -61,13 +61,14 @@ class SaslAuthenticateResponse(Message):
     codec: ClassVar[Codec[SaslAuthenticateResponse]]
 
     error_code: int = 0
-    """int16."""
+    """0 while all goes well, SASL_AUTHENTICATION_FAILED at the end of hope; the broker then closes the connection
+    after a short delay."""
     error_message: str | None = ""
-    """string."""
+    """Reason that the client may know; says nothing about which part was wrong. Null on success."""
     auth_bytes: bytes = b""
-    """bytes."""
+    """The broker's token, empty if the mechanism has nothing to say."""
     session_lifetime_ms: int = 0
-    """v1+: int64."""
+    """v1+: Milliseconds until the client must log in again on this connection (KIP-368); 0 for no limit."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -40,7 +40,7 @@ class SaslHandshakeRequest(Message):
     codec: ClassVar[Codec[SaslHandshakeRequest]]
 
     mechanism: str = ""
-    """string."""
+    """Name of the mechanism that the client wants, such as PLAIN or SCRAM-SHA-512."""
 
 
 @dataclass(slots=True)
@@ -54,9 +54,9 @@ class SaslHandshakeResponse(Message):
     codec: ClassVar[Codec[SaslHandshakeResponse]]
 
     error_code: int = 0
-    """int16."""
+    """0, UNSUPPORTED_SASL_MECHANISM, or ILLEGAL_SASL_STATE for a handshake out of turn."""
     mechanisms: list[str] = field(default_factory=list)
-    """[]string."""
+    """Mechanisms that this listener offers, told also on success."""
 
 
 # ---- runs of fixed-size fields, named by their struct codes: b h i q H I integers, t bool, d float64, u uuid ----

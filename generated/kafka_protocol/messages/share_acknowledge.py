@@ -54,53 +54,55 @@ class ShareAcknowledgeRequest(Message):
     codec: ClassVar[Codec[ShareAcknowledgeRequest]]
 
     group_id: str | None = None
-    """string."""
+    """Share group that the records were acquired for."""
     member_id: str | None = ""
-    """string."""
+    """Member that holds the records."""
     share_session_epoch: int = 0
-    """int32."""
+    """Number of this request in the share session it shares with ShareFetch; -1 ends the session and releases what
+    is left."""
     is_renew_ack: bool = False
-    """v2+: bool."""
+    """v2+: True when a verdict below is a renewal of the lock (KIP-1222)."""
     topics: list[AcknowledgeTopic] = field(default_factory=list)
-    """[]AcknowledgeTopic."""
+    """Topics with records to give a verdict on."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AcknowledgeTopic:
-    """Part of ShareAcknowledgeRequest."""
+    """Topics with records to give a verdict on."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic of the records, by id."""
     partitions: list[AcknowledgePartition] = field(default_factory=list)
-    """[]AcknowledgePartition."""
+    """Partitions of the records."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AcknowledgePartition:
-    """Part of ShareAcknowledgeRequest."""
+    """Partitions of the records."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that the records are in."""
     acknowledgement_batches: list[AcknowledgementBatch] = field(default_factory=list)
-    """[]AcknowledgementBatch."""
+    """Verdicts by range of offsets, ascending."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AcknowledgementBatch:
-    """Part of ShareAcknowledgeRequest."""
+    """Verdicts by range of offsets, ascending."""
 
     first_offset: int = 0
-    """int64."""
+    """Where the range begins."""
     last_offset: int = 0
-    """int64."""
+    """Where the range ends, this offset included."""
     acknowledge_types: list[int] = field(default_factory=list)
-    """[]int8."""
+    """Verdict for all or for each: 1 done, 2 give back for another try, 3 give up for good, 4 keep the lock longer,
+    0 there is no record."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -116,73 +118,73 @@ class ShareAcknowledgeResponse(Message):
     codec: ClassVar[Codec[ShareAcknowledgeResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, 0 if the member is within it."""
     error_code: int = 0
-    """int16."""
+    """Trouble with the whole request, such as INVALID_SHARE_SESSION_EPOCH; 0 otherwise."""
     error_message: str | None = None
-    """string."""
+    """Trouble in words, null if there was none."""
     acquisition_lock_timeout_ms: int = 0
-    """v2+: int32."""
+    """v2+: Milliseconds for which renewed locks hold from now on (KIP-1222)."""
     responses: list[ShareAcknowledgeTopicResponse] = field(default_factory=list)
-    """[]ShareAcknowledgeTopicResponse."""
+    """Outcomes of the verdicts, by topic."""
     node_endpoints: list[NodeEndpoint] = field(default_factory=list)
-    """[]NodeEndpoint."""
+    """Addresses for the leaders above."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ShareAcknowledgeTopicResponse:
-    """Part of ShareAcknowledgeResponse."""
+    """Outcomes of the verdicts, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic of the outcomes, by id."""
     partitions: list[PartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """One element per partition acknowledged in."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionData:
-    """Part of ShareAcknowledgeResponse."""
+    """One element per partition acknowledged in."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that the verdicts were for."""
     error_code: int = 0
-    """int16."""
+    """0, or why the verdicts do not count, for example INVALID_RECORD_STATE."""
     error_message: str | None = None
-    """string."""
+    """Why they do not count, in words; null if they do."""
     current_leader: LeaderIdAndEpoch = field(default_factory=lambda: LeaderIdAndEpoch())
-    """LeaderIdAndEpoch."""
+    """Whom to tell instead, when the leadership has moved."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderIdAndEpoch:
-    """Part of ShareAcknowledgeResponse."""
+    """Whom to tell instead, when the leadership has moved."""
 
     leader_id: int = 0
-    """int32."""
+    """Node that took over the partition, -1 if not known."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of its leadership."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class NodeEndpoint:
-    """Part of ShareAcknowledgeResponse."""
+    """Addresses for the leaders above."""
 
     node_id: int = 0
-    """int32."""
+    """Node with this address."""
     host: str = ""
-    """string."""
+    """Host under which the node can be reached."""
     port: int = 0
-    """int32."""
+    """Port under which the node can be reached."""
     rack: str | None = None
-    """string."""
+    """Rack of the node; null where none is configured."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

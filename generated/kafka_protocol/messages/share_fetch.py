@@ -60,81 +60,84 @@ class ShareFetchRequest(Message):
     codec: ClassVar[Codec[ShareFetchRequest]]
 
     group_id: str | None = None
-    """string."""
+    """Share group that the records are acquired for."""
     member_id: str | None = ""
-    """string."""
+    """Member that acquires them; also the key of its share session on this broker."""
     share_session_epoch: int = 0
-    """int32."""
+    """0 opens a share session, -1 ends it, else the number of the request within it; a gap is
+    INVALID_SHARE_SESSION_EPOCH."""
     max_wait_ms: int = 0
-    """int32."""
+    """Milliseconds that the broker may wait for records to become free to acquire."""
     min_bytes: int = 0
-    """int32."""
+    """Bytes of records to wait for; 0 answers at once."""
     max_bytes: int = 2147483647
-    """int32."""
+    """Soft limit for the records of the answer; the first batch may exceed it, as in Fetch (KIP-74)."""
     max_records: int = 0
-    """v1+: int32."""
+    """v1+: Most records to acquire, the consumer's max.poll.records; the end of a batch may go beyond it."""
     batch_size: int = 0
-    """v1+: int32."""
+    """v1+: Records per acquired range that suit the consumer best; ranges are cut to about this size where batches
+    allow it."""
     share_acquire_mode: int = 0
-    """v2+: int8."""
+    """v2+: 0 acquires whole batches and may exceed `max_records`, 1 keeps strictly to it (KIP-1206)."""
     is_renew_ack: bool = False
-    """v2+: bool."""
+    """v2+: True when some acknowledgement below renews a lock (KIP-1222); no records are fetched then."""
     topics: list[FetchTopic] = field(default_factory=list)
-    """[]FetchTopic."""
+    """Partitions to fetch from or to acknowledge in; within a session only what changed."""
     forgotten_topics_data: list[ForgottenTopic] = field(default_factory=list)
-    """[]ForgottenTopic."""
+    """Partitions to drop from the share session."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FetchTopic:
-    """Part of ShareFetchRequest."""
+    """Partitions to fetch from or to acknowledge in; within a session only what changed."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic by id; share groups never use names on the wire."""
     partitions: list[FetchPartition] = field(default_factory=list)
-    """[]FetchPartition."""
+    """Partitions of this topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FetchPartition:
-    """Part of ShareFetchRequest."""
+    """Partitions of this topic."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition to fetch from."""
     partition_max_bytes: int = 0
-    """v0: int32."""
+    """v0: Soft limit for this partition; 0 only acknowledges. Given up in favour of `max_bytes`."""
     acknowledgement_batches: list[AcknowledgementBatch] = field(default_factory=list)
-    """[]AcknowledgementBatch."""
+    """Verdicts on records that this member holds; offsets ascending, without overlap."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AcknowledgementBatch:
-    """Part of ShareFetchRequest."""
+    """Verdicts on records that this member holds; offsets ascending, without overlap."""
 
     first_offset: int = 0
-    """int64."""
+    """First offset that the verdict is for."""
     last_offset: int = 0
-    """int64."""
+    """Last offset that the verdict is for, this one included."""
     acknowledge_types: list[int] = field(default_factory=list)
-    """[]int8."""
+    """One verdict for the whole range, or one for each offset: 1 done, 2 back to the others, 3 never again, 4 keep
+    the lock (KIP-1222), 0 no record there."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ForgottenTopic:
-    """Part of ShareFetchRequest."""
+    """Partitions to drop from the share session."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic whose partitions are dropped."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions that are dropped."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -151,95 +154,98 @@ class ShareFetchResponse(Message):
     codec: ClassVar[Codec[ShareFetchResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for the fetch quota."""
     error_code: int = 0
-    """int16."""
+    """Trouble with the request as a whole, such as SHARE_SESSION_NOT_FOUND; 0 otherwise."""
     error_message: str | None = None
-    """string."""
+    """That trouble in words, null without any."""
     acquisition_lock_timeout_ms: int = 0
-    """v1+: int32."""
+    """v1+: Milliseconds for which the records are locked; whoever has not acknowledged by then loses them to another
+    member."""
     responses: list[ShareFetchableTopicResponse] = field(default_factory=list)
-    """[]ShareFetchableTopicResponse."""
+    """Topics with records or with errors."""
     node_endpoints: list[NodeEndpoint] = field(default_factory=list)
-    """[]NodeEndpoint."""
+    """Addresses of the leaders named in `current_leader`, each once."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class ShareFetchableTopicResponse:
-    """Part of ShareFetchResponse."""
+    """Topics with records or with errors."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic that the records come from, by id."""
     partitions: list[PartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Partitions with records or with errors."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionData:
-    """Part of ShareFetchResponse."""
+    """Partitions with records or with errors."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that the records come from."""
     error_code: int = 0
-    """int16."""
+    """0, or why nothing could be fetched here."""
     error_message: str | None = None
-    """string."""
+    """Why nothing could be fetched, in words; null on success."""
     acknowledge_error_code: int = 0
-    """int16."""
+    """0, or why the acknowledgements sent along failed: INVALID_RECORD_STATE for a lock that ran out."""
     acknowledge_error_message: str | None = None
-    """string."""
+    """Why they failed, in words; null on success."""
     current_leader: LeaderIdAndEpoch = field(default_factory=lambda: LeaderIdAndEpoch())
-    """LeaderIdAndEpoch."""
+    """Who leads the partition, if this broker does not."""
     records: Chunk | None = b""
-    """null in v0: records."""
+    """null in v0: Whole batches, which may hold more records than were acquired; only the ranges in
+    `acquired_records` belong to the member."""
     acquired_records: list[AcquiredRecords] = field(default_factory=list)
-    """[]AcquiredRecords."""
+    """Ranges of offsets locked for this member."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class LeaderIdAndEpoch:
-    """Part of ShareFetchResponse."""
+    """Who leads the partition, if this broker does not."""
 
     leader_id: int = 0
-    """int32."""
+    """Node that leads now, -1 while that is unknown."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of that leader, by which stale hints are told from new ones."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class AcquiredRecords:
-    """Part of ShareFetchResponse."""
+    """Ranges of offsets locked for this member."""
 
     first_offset: int = 0
-    """int64."""
+    """First offset of the locked range."""
     last_offset: int = 0
-    """int64."""
+    """Last offset of the locked range, included."""
     delivery_count: int = 0
-    """int16."""
+    """How often these records have been handed out, this time included; beyond group.share.delivery.count.limit they
+    are given up."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class NodeEndpoint:
-    """Part of ShareFetchResponse."""
+    """Addresses of the leaders named in `current_leader`, each once."""
 
     node_id: int = 0
-    """int32."""
+    """Node that the address is for."""
     host: str = ""
-    """string."""
+    """Advertised host of that leader."""
     port: int = 0
-    """int32."""
+    """Advertised port of that leader."""
     rack: str | None = None
-    """string."""
+    """Rack of that leader, null without one."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -52,9 +52,9 @@ class ShareGroupDescribeRequest(Message):
     codec: ClassVar[Codec[ShareGroupDescribeRequest]]
 
     group_ids: list[str] = field(default_factory=list)
-    """[]string."""
+    """Share groups to describe, all of this coordinator."""
     include_authorized_operations: bool = False
-    """bool."""
+    """True also asks what the caller may do with each share group (KIP-430)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -70,81 +70,81 @@ class ShareGroupDescribeResponse(Message):
     codec: ClassVar[Codec[ShareGroupDescribeResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota of the caller."""
     groups: list[DescribedGroup] = field(default_factory=list)
-    """[]DescribedGroup."""
+    """One element per share group asked about."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribedGroup:
-    """Part of ShareGroupDescribeResponse."""
+    """One element per share group asked about."""
 
     error_code: int = 0
-    """int16."""
+    """0, or for example GROUP_ID_NOT_FOUND for a group of another type."""
     error_message: str | None = None
-    """string."""
+    """Error in words, null if the group could be described."""
     group_id: str = ""
-    """string."""
+    """Share group that this element describes."""
     group_state: str = ""
-    """string."""
+    """Empty, Stable or Dead; there is no rebalancing that one could wait for."""
     group_epoch: int = 0
-    """int32."""
+    """Goes up whenever members, subscriptions or topics change."""
     assignment_epoch: int = 0
-    """int32."""
+    """Group epoch that the present assignment was computed for."""
     assignor_name: str = ""
-    """string."""
+    """Assignor in use, "simple" unless configured otherwise."""
     members: list[Member] = field(default_factory=list)
-    """[]Member."""
+    """Members of the share group."""
     authorized_operations: int = -2147483648
-    """int32."""
+    """Bit field of what the caller may do with the group; the smallest int32 when not asked for."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Member:
-    """Part of ShareGroupDescribeResponse."""
+    """Members of the share group."""
 
     member_id: str = ""
-    """string."""
+    """Id that the member made up for itself."""
     rack_id: str | None = None
-    """string."""
+    """Rack of the member, null without one."""
     member_epoch: int = 0
-    """int32."""
+    """Assignment epoch that the member has heard of."""
     client_id: str = ""
-    """string."""
+    """client.id of the share consumer, for people."""
     client_host: str = ""
-    """string."""
+    """Address that the share consumer connects from."""
     subscribed_topic_names: list[str] = field(default_factory=list)
-    """[]string."""
+    """Topics that the member subscribes to."""
     assignment: Assignment = field(default_factory=lambda: Assignment())
-    """Assignment."""
+    """Partitions that the member fetches from."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Assignment:
-    """Part of ShareGroupDescribeResponse."""
+    """Partitions that the member fetches from."""
 
     topic_partitions: list[TopicPartitions] = field(default_factory=list)
-    """[]TopicPartitions."""
+    """Assigned partitions by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicPartitions:
-    """Part of ShareGroupDescribeResponse."""
+    """Assigned partitions by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Assigned topic by id."""
     topic_name: str = ""
-    """string."""
+    """The same topic by name, to spare the reader a look-up."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the assigned partitions."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

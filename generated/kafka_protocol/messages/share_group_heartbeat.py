@@ -52,15 +52,15 @@ class ShareGroupHeartbeatRequest(Message):
     codec: ClassVar[Codec[ShareGroupHeartbeatRequest]]
 
     group_id: str = ""
-    """string."""
+    """Share group to be in; its coordinator has to be asked."""
     member_id: str = ""
-    """string."""
+    """Random id that the member made up and keeps for its whole life."""
     member_epoch: int = 0
-    """int32."""
+    """Epoch from the last answer; 0 joins, -1 leaves. There are no static members here."""
     rack_id: str | None = None
-    """string."""
+    """Rack of the member; null if unset, or unchanged since the last heartbeat."""
     subscribed_topic_names: list[str] | None = None
-    """[]string."""
+    """Topics that the member wants; null if unchanged since the last heartbeat."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -76,41 +76,41 @@ class ShareGroupHeartbeatResponse(Message):
     codec: ClassVar[Codec[ShareGroupHeartbeatResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, on top of the interval below."""
     error_code: int = 0
-    """int16."""
+    """0; UNKNOWN_MEMBER_ID and FENCED_MEMBER_EPOCH make the member join again with epoch 0."""
     error_message: str | None = None
-    """string."""
+    """Error in words, null if there is none."""
     member_id: str | None = None
-    """string."""
+    """The member's id, told back; null when there is no need."""
     member_epoch: int = 0
-    """int32."""
+    """Epoch to send with the next heartbeat."""
     heartbeat_interval_ms: int = 0
-    """int32."""
+    """Milliseconds to the next heartbeat; the group's setting, share.heartbeat.interval.ms."""
     assignment: Assignment | None = None
-    """Assignment."""
+    """Partitions to fetch from; null when nothing changed. Several members may have the same one."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Assignment:
-    """Part of ShareGroupHeartbeatResponse."""
+    """Partitions to fetch from; null when nothing changed. Several members may have the same one."""
 
     topic_partitions: list[TopicPartitions] = field(default_factory=list)
-    """[]TopicPartitions."""
+    """Partitions to fetch from, by topic. No hand-over is needed, as records are locked one by one."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicPartitions:
-    """Part of ShareGroupHeartbeatResponse."""
+    """Partitions to fetch from, by topic. No hand-over is needed, as records are locked one by one."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic to fetch from, by id."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions to fetch from."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

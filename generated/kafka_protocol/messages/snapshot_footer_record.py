@@ -37,7 +37,7 @@ class SnapshotFooterRecord(Message):
     codec: ClassVar[Codec[SnapshotFooterRecord]]
 
     version: int = 0
-    """int16."""
+    """Version of the footer's layout, 0 up to now."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

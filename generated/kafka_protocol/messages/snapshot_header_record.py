@@ -37,9 +37,9 @@ class SnapshotHeaderRecord(Message):
     codec: ClassVar[Codec[SnapshotHeaderRecord]]
 
     version: int = 0
-    """int16."""
+    """Version of the header's layout, 0 up to now."""
     last_contained_log_timestamp: int = 0
-    """int64."""
+    """Time of the newest record in the snapshot, in milliseconds; retention by age goes by it."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

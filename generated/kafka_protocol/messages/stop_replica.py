@@ -56,71 +56,72 @@ class StopReplicaRequest(Message):
     codec: ClassVar[Codec[StopReplicaRequest]]
 
     controller_id: int = 0
-    """int32."""
+    """Broker that is the controller."""
     is_k_raft_controller: bool = False
-    """v4+: bool."""
+    """v4+: True from a KRaft controller in a migration (KIP-866)."""
     controller_epoch: int = 0
-    """int32."""
+    """Number of the controller's election, against orders of a deposed one."""
     broker_epoch: int = -1
-    """v1+: int64."""
+    """v1+: Registration epoch of the receiver, -1 if not given."""
     delete_partitions: bool = False
-    """v0-2: bool."""
+    """v0-2: True deletes all replicas named here, false only stops them; later versions say it for each."""
     ungrouped_partitions: list[StopReplicaPartitionV0] = field(default_factory=list)
-    """v0: []StopReplicaPartitionV0."""
+    """v0: Replicas to stop, in a flat list."""
     topics: list[StopReplicaTopicV1] = field(default_factory=list)
-    """v1-2: []StopReplicaTopicV1."""
+    """v1-2: Replicas to stop, by topic."""
     topic_states: list[StopReplicaTopicState] = field(default_factory=list)
-    """v3+: []StopReplicaTopicState."""
+    """v3+: Replicas to stop, by topic and with epochs (KIP-570)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StopReplicaPartitionV0:
-    """Part of StopReplicaRequest."""
+    """Replicas to stop, in a flat list."""
 
     topic_name: str = ""
-    """v0: string."""
+    """v0: Topic of a replica to stop."""
     partition_index: int = 0
-    """v0: int32."""
+    """v0: Number of a partition to stop."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StopReplicaTopicV1:
-    """Part of StopReplicaRequest."""
+    """Replicas to stop, by topic."""
 
     name: str = ""
-    """v1-2: string."""
+    """v1-2: Topic with replicas to stop."""
     partition_indexes: list[int] = field(default_factory=list)
-    """v1-2: []int32."""
+    """v1-2: Numbers of the partitions to stop."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StopReplicaTopicState:
-    """Part of StopReplicaRequest."""
+    """Replicas to stop, by topic and with epochs (KIP-570)."""
 
     topic_name: str = ""
-    """v3+: string."""
+    """v3+: Name of the topic with replicas to stop."""
     partition_states: list[StopReplicaPartitionState] = field(default_factory=list)
-    """v3+: []StopReplicaPartitionState."""
+    """v3+: One element per replica to stop."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StopReplicaPartitionState:
-    """Part of StopReplicaRequest."""
+    """One element per replica to stop."""
 
     partition_index: int = 0
-    """v3+: int32."""
+    """v3+: Number of the partition that stops."""
     leader_epoch: int = -1
-    """v3+: int32."""
+    """v3+: Epoch that the order belongs to; older orders are ignored. -2 means that the topic is deleted, -1 that
+    none is known."""
     delete_partition: bool = False
-    """v3+: bool."""
+    """v3+: True also deletes the log of this replica."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -136,23 +137,23 @@ class StopReplicaResponse(Message):
     codec: ClassVar[Codec[StopReplicaResponse]]
 
     error_code: int = 0
-    """int16."""
+    """Trouble with all orders; 0 if they were looked at."""
     partition_errors: list[StopReplicaPartitionError] = field(default_factory=list)
-    """[]StopReplicaPartitionError."""
+    """Outcomes, one per replica."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StopReplicaPartitionError:
-    """Part of StopReplicaResponse."""
+    """Outcomes, one per replica."""
 
     topic_name: str = ""
-    """string."""
+    """Topic of the replica that was to stop."""
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that was to stop."""
     error_code: int = 0
-    """int16."""
+    """0 when it stopped, FENCED_LEADER_EPOCH for an order out of date."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

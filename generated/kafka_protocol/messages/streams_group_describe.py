@@ -62,11 +62,11 @@ class StreamsGroupDescribeRequest(Message):
     codec: ClassVar[Codec[StreamsGroupDescribeRequest]]
 
     group_ids: list[str] = field(default_factory=list)
-    """[]string."""
+    """Streams groups to describe, all of this coordinator."""
     include_authorized_operations: bool = False
-    """bool."""
+    """True also asks what the caller may do with each Streams group."""
     include_topology_description: bool = False
-    """v1+: bool."""
+    """v1+: True also asks for the graph of processors, if the broker has it (KIP-1331)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -83,245 +83,247 @@ class StreamsGroupDescribeResponse(Message):
     codec: ClassVar[Codec[StreamsGroupDescribeResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, usually 0."""
     groups: list[DescribedGroup] = field(default_factory=list)
-    """[]DescribedGroup."""
+    """One element per Streams group asked about."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class DescribedGroup:
-    """Part of StreamsGroupDescribeResponse."""
+    """One element per Streams group asked about."""
 
     error_code: int = 0
-    """int16."""
+    """0, or for example GROUP_ID_NOT_FOUND for a group that is not of Streams."""
     error_message: str | None = None
-    """string."""
+    """Error in words; null for a described group."""
     group_id: str = ""
-    """string."""
+    """Streams group that this element describes."""
     group_state: str = ""
-    """string."""
+    """Empty, NotReady, Assigning, Reconciling, Stable or Dead; NotReady waits for topics."""
     group_epoch: int = 0
-    """int32."""
+    """Goes up with each change of members, topics or topology."""
     assignment_epoch: int = 0
-    """int32."""
+    """Group epoch that the target tasks were computed for."""
     topology: Topology | None = None
-    """Topology."""
+    """Topology that the group runs; null on error."""
     members: list[Member] = field(default_factory=list)
-    """[]Member."""
+    """Members of the Streams group."""
     authorized_operations: int = -2147483648
-    """int32."""
+    """Bit field of permitted operations on the Streams group; the smallest int32 without a request for it."""
     topology_description: TopologyDescription | None = None
-    """v1+: TopologyDescription."""
+    """v1+: Graph of processors (KIP-1331); null unless the status says that it is available."""
     topology_description_status: int = 0
-    """v1+: int8."""
+    """v1+: Why there is a graph or none (KIP-1331): 0 not requested, 1 not stored, 2 failed to load, 3 available."""
     assignor_name: str | None = None
-    """v1+: string."""
+    """v1+: Assignor for the next computation of tasks (KIP-1357), not always that of the last one; null on error."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Topology:
-    """Part of StreamsGroupDescribeResponse."""
+    """Topology that the group runs; null on error."""
 
     epoch: int = 0
-    """int32."""
+    """Version of the topology that the group runs."""
     subtopologies: list[Subtopology] | None = None
-    """[]Subtopology."""
+    """Its parts with patterns resolved and partition counts filled in; null while topics are missing or do not
+    match."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Subtopology:
-    """Part of StreamsGroupDescribeResponse."""
+    """Its parts with patterns resolved and partition counts filled in; null while topics are missing or do not
+    match."""
 
     subtopology_id: str = ""
-    """string."""
+    """Name of the part, to which tasks refer."""
     source_topics: list[str] = field(default_factory=list)
-    """[]string."""
+    """Topics that the part reads, patterns resolved."""
     repartition_sink_topics: list[str] = field(default_factory=list)
-    """[]string."""
+    """Internal topics that the part writes."""
     state_changelog_topics: list[TopicInfo] = field(default_factory=list)
-    """[]TopicInfo."""
+    """Topics behind the state stores of the part."""
     repartition_source_topics: list[TopicInfo] = field(default_factory=list)
-    """[]TopicInfo."""
+    """Internal topics that the part reads."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicInfo:
-    """Part of StreamsGroupDescribeResponse."""
+    """Topics behind the state stores of the part."""
 
     name: str = ""
-    """string."""
+    """Name of an internal topic."""
     partitions: int = 0
-    """int32."""
+    """Number of its partitions; 0 where it is not fixed."""
     replication_factor: int = 0
-    """int16."""
+    """Number of its replicas; 0 for the broker's default."""
     topic_configs: list[KeyValue] = field(default_factory=list)
-    """[]KeyValue."""
+    """Settings that the application gave the internal topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class KeyValue:
-    """Part of StreamsGroupDescribeResponse."""
+    """Settings that the application gave the internal topic."""
 
     key: str = ""
-    """string."""
+    """Name of the label or setting."""
     value: str = ""
-    """string."""
+    """Value of the label or setting."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Member:
-    """Part of StreamsGroupDescribeResponse."""
+    """Members of the Streams group."""
 
     member_id: str = ""
-    """string."""
+    """Id of the Streams member."""
     member_epoch: int = 0
-    """int32."""
+    """Assignment epoch that the member has reached."""
     instance_id: str | None = None
-    """string."""
+    """Static name of the Streams member, null without one."""
     rack_id: str | None = None
-    """string."""
+    """Rack of the Streams member, null without one."""
     client_id: str = ""
-    """string."""
+    """client.id of the Streams member, for people."""
     client_host: str = ""
-    """string."""
+    """Address that the Streams member connects from."""
     topology_epoch: int = 0
-    """int32."""
+    """Version of the topology that this member was built with."""
     process_id: str = ""
-    """string."""
+    """Process that the member runs in; several members may share one."""
     user_endpoint: Endpoint | None = None
-    """Endpoint."""
+    """Where the instance takes queries of state; null without one."""
     client_tags: list[KeyValue] = field(default_factory=list)
-    """[]KeyValue."""
+    """Labels used to spread standby tasks."""
     task_offsets: list[TaskOffset] = field(default_factory=list)
-    """[]TaskOffset."""
+    """How far the member's changelogs were restored at its last report."""
     task_end_offsets: list[TaskOffset] = field(default_factory=list)
-    """[]TaskOffset."""
+    """Where those changelogs ended at that time."""
     assignment: Assignment = field(default_factory=lambda: Assignment())
-    """Assignment."""
+    """Tasks that the member has."""
     target_assignment: Assignment = field(default_factory=lambda: Assignment())
-    """Assignment."""
+    """Tasks that the member is to have."""
     is_classic: bool = False
-    """bool."""
+    """True for a member that still speaks the classic protocol."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Endpoint:
-    """Part of StreamsGroupDescribeResponse."""
+    """Where the instance takes queries of state; null without one."""
 
     host: str = ""
-    """string."""
+    """Host for state queries of the member."""
     port: int = 0
-    """uint16."""
+    """TCP port for state queries of the member."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TaskOffset:
-    """Part of StreamsGroupDescribeResponse."""
+    """How far the member's changelogs were restored at its last report."""
 
     subtopology_id: str = ""
-    """string."""
+    """Part of the topology that the task is in."""
     partition: int = 0
-    """int32."""
+    """Partition that the task is for."""
     offset: int = 0
-    """int64."""
+    """Offset, summed over the changelogs of the task."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Assignment:
-    """Part of StreamsGroupDescribeResponse."""
+    """Tasks that the member has."""
 
     active_tasks: list[TaskIds] = field(default_factory=list)
-    """[]TaskIds."""
+    """Tasks to process, each active on one member only."""
     standby_tasks: list[TaskIds] = field(default_factory=list)
-    """[]TaskIds."""
+    """Tasks to mirror, ready to take over after a failure."""
     warmup_tasks: list[TaskIds] = field(default_factory=list)
-    """[]TaskIds."""
+    """Tasks to restore before they move here."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TaskIds:
-    """Part of StreamsGroupDescribeResponse."""
+    """Tasks to process, each active on one member only."""
 
     subtopology_id: str = ""
-    """string."""
+    """Part of the topology that these tasks run."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Partitions that these tasks run on, one task each."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopologyDescription:
-    """Part of StreamsGroupDescribeResponse."""
+    """Graph of processors (KIP-1331); null unless the status says that it is available."""
 
     subtopologies: list[TopologyDescriptionSubtopology] = field(default_factory=list)
-    """v1+: []TopologyDescriptionSubtopology."""
+    """v1+: The graph, cut into parts that are not connected."""
     global_stores: list[TopologyDescriptionGlobalStore] = field(default_factory=list)
-    """v1+: []TopologyDescriptionGlobalStore."""
+    """v1+: Stores that every instance holds as a whole."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopologyDescriptionSubtopology:
-    """Part of StreamsGroupDescribeResponse."""
+    """The graph, cut into parts that are not connected."""
 
     subtopology_id: str = ""
-    """v1+: string."""
+    """v1+: Part of the topology that the nodes belong to."""
     nodes: list[TopologyDescriptionNode] = field(default_factory=list)
-    """v1+: []TopologyDescriptionNode."""
+    """v1+: Nodes of the graph in this part."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopologyDescriptionNode:
-    """Part of StreamsGroupDescribeResponse."""
+    """Nodes of the graph in this part."""
 
     name: str = ""
-    """v1+: string."""
+    """v1+: Name of the node, generated or given, such as KSTREAM-MAP-0000000001."""
     node_type: int = 0
-    """v1+: int8."""
+    """v1+: What the node does: 1 reads topics, 2 processes, 3 writes a topic."""
     source_topics: list[str] = field(default_factory=list)
-    """v1+: []string."""
+    """v1+: What a source reads; empty for other nodes and for sources with a pattern."""
     sink_topic: str | None = None
-    """v1+: string."""
+    """v1+: What a sink writes; null for other nodes and when it is chosen per record."""
     stores: list[str] = field(default_factory=list)
-    """v1+: []string."""
+    """v1+: State stores that a processor uses; empty for other nodes."""
     successors: list[str] = field(default_factory=list)
-    """v1+: []string."""
+    """v1+: Nodes that records go to next. The way back is not stored, it follows from this."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopologyDescriptionGlobalStore:
-    """Part of StreamsGroupDescribeResponse."""
+    """Stores that every instance holds as a whole."""
 
     source: TopologyDescriptionNode = field(default_factory=lambda: TopologyDescriptionNode())
-    """v1+: TopologyDescriptionNode."""
+    """v1+: Node that reads the topic behind the store."""
     processor: TopologyDescriptionNode = field(default_factory=lambda: TopologyDescriptionNode())
-    """v1+: TopologyDescriptionNode."""
+    """v1+: Node that writes the store."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -63,153 +63,154 @@ class StreamsGroupHeartbeatRequest(Message):
     codec: ClassVar[Codec[StreamsGroupHeartbeatRequest]]
 
     group_id: str = ""
-    """string."""
+    """Group of the Streams application, its application.id."""
     member_id: str = ""
-    """string."""
+    """Random id that the Streams client made up for one of its consumers."""
     member_epoch: int = 0
-    """int32."""
+    """Epoch from the last answer; 0 joins, -1 leaves, -2 leaves for a short while as a static member."""
     endpoint_information_epoch: int = 0
-    """int32."""
+    """Version of the endpoint map that the client has; the broker sends the map again when it has a newer one."""
     instance_id: str | None = None
-    """string."""
+    """Static name of the member; null when unset or unchanged."""
     rack_id: str | None = None
-    """string."""
+    """Rack of the client; null when unset or unchanged."""
     rebalance_timeout_ms: int = -1
-    """int32."""
+    """Milliseconds that the client may take to close tasks that it must give up; -1 when unchanged."""
     topology: Topology | None = None
-    """Topology."""
+    """What the application computes; only sent on joining, so that the group can tell old deployments from new."""
     active_tasks: list[StreamsGroupHeartbeatRequestTaskIds] | None = None
-    """[]TaskIds."""
+    """Tasks that the client processes at this moment; null when unchanged."""
     standby_tasks: list[StreamsGroupHeartbeatRequestTaskIds] | None = None
-    """[]TaskIds."""
+    """Tasks whose state the client mirrors; null when unchanged."""
     warmup_tasks: list[StreamsGroupHeartbeatRequestTaskIds] | None = None
-    """[]TaskIds."""
+    """Tasks whose state the client restores in order to take them over; null when unchanged."""
     process_id: str | None = None
-    """string."""
+    """Id of the process that the member runs in; members of one process share their state directory. Null when
+    unchanged."""
     user_endpoint: StreamsGroupHeartbeatRequestEndpoint | None = None
-    """Endpoint."""
+    """Where other instances can query this one's state (application.server); null when unset or unchanged."""
     client_tags: list[KeyValue] | None = None
-    """[]KeyValue."""
+    """Labels by which standby tasks are spread over zones (KIP-708); null when unchanged."""
     task_offsets: list[TaskOffset] | None = None
-    """[]TaskOffset."""
+    """How far the client's changelogs are restored; sent at intervals, null in between."""
     task_end_offsets: list[TaskOffset] | None = None
-    """[]TaskOffset."""
+    """Ends of those changelogs, so that the broker can compute what is missing; null in between."""
     shutdown_application: bool = False
-    """bool."""
+    """True asks all instances to stop, after an error that the application cannot survive."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Topology:
-    """Part of StreamsGroupHeartbeatRequest."""
+    """What the application computes; only sent on joining, so that the group can tell old deployments from new."""
 
     epoch: int = 0
-    """int32."""
+    """Version of the topology. A group moves only forward; clients behind it get the status STALE_TOPOLOGY."""
     subtopologies: list[Subtopology] = field(default_factory=list)
-    """[]Subtopology."""
+    """Parts of the topology that share no topic between them; tasks are made from these."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Subtopology:
-    """Part of StreamsGroupHeartbeatRequest."""
+    """Parts of the topology that share no topic between them; tasks are made from these."""
 
     subtopology_id: str = ""
-    """string."""
+    """Name of the part, the same on every client because it is derived from the topology."""
     source_topics: list[str] = field(default_factory=list)
-    """[]string."""
+    """Topics that the part reads and that users created."""
     source_topic_regex: list[str] = field(default_factory=list)
-    """[]string."""
+    """Patterns of further topics that the part reads."""
     state_changelog_topics: list[TopicInfo] = field(default_factory=list)
-    """[]TopicInfo."""
+    """Topics that back the state stores; the broker creates what is missing."""
     repartition_sink_topics: list[str] = field(default_factory=list)
-    """[]string."""
+    """Internal topics that the part writes, for another part to read."""
     repartition_source_topics: list[TopicInfo] = field(default_factory=list)
-    """[]TopicInfo."""
+    """Internal topics that the part reads; the broker creates what is missing."""
     copartition_groups: list[CopartitionGroup] = field(default_factory=list)
-    """[]CopartitionGroup."""
+    """Sets of topics that need equally many partitions, since they are joined key by key."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicInfo:
-    """Part of StreamsGroupHeartbeatRequest."""
+    """Topics that back the state stores; the broker creates what is missing."""
 
     name: str = ""
-    """string."""
+    """Name of the internal topic, with the application.id in front."""
     partitions: int = 0
-    """int32."""
+    """Partitions that it needs; 0 lets the broker derive it from what is read, always so for changelogs."""
     replication_factor: int = 0
-    """int16."""
+    """Replicas that it needs; 0 takes the broker's default."""
     topic_configs: list[KeyValue] = field(default_factory=list)
-    """[]KeyValue."""
+    """Settings to create the internal topic with."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class KeyValue:
-    """Part of StreamsGroupHeartbeatRequest."""
+    """Labels by which standby tasks are spread over zones (KIP-708); null when unchanged."""
 
     key: str = ""
-    """string."""
+    """Name of the setting or label."""
     value: str = ""
-    """string."""
+    """Text that it is set to."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class CopartitionGroup:
-    """Part of StreamsGroupHeartbeatRequest."""
+    """Sets of topics that need equally many partitions, since they are joined key by key."""
 
     source_topics: list[int] = field(default_factory=list)
-    """[]int16."""
+    """Members of the set, as positions in `source_topics`, counted from 0."""
     source_topic_regex: list[int] = field(default_factory=list)
-    """[]int16."""
+    """Members of the set, as positions in `source_topic_regex`."""
     repartition_source_topics: list[int] = field(default_factory=list)
-    """[]int16."""
+    """Members of the set, as positions in `repartition_source_topics`."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StreamsGroupHeartbeatRequestTaskIds:
-    """Part of StreamsGroupHeartbeatRequest."""
+    """Tasks that the client processes at this moment; null when unchanged."""
 
     subtopology_id: str = ""
-    """string."""
+    """Part of the topology that the tasks belong to."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """One task per partition listed here."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StreamsGroupHeartbeatRequestEndpoint:
-    """Part of StreamsGroupHeartbeatRequest."""
+    """Where other instances can query this one's state (application.server); null when unset or unchanged."""
 
     host: str = ""
-    """string."""
+    """Host for queries of state."""
     port: int = 0
-    """uint16."""
+    """TCP port for queries of state, unsigned."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TaskOffset:
-    """Part of StreamsGroupHeartbeatRequest."""
+    """How far the client's changelogs are restored; sent at intervals, null in between."""
 
     subtopology_id: str = ""
-    """string."""
+    """Part of the topology that the task belongs to."""
     partition: int = 0
-    """int32."""
+    """Partition that the task belongs to."""
     offset: int = 0
-    """int64."""
+    """Sum over the offsets of the task's changelogs."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -225,99 +226,104 @@ class StreamsGroupHeartbeatResponse(Message):
     codec: ClassVar[Codec[StreamsGroupHeartbeatResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, before the next heartbeat."""
     error_code: int = 0
-    """int16."""
+    """0, or for example UNKNOWN_MEMBER_ID, STREAMS_INVALID_TOPOLOGY, STREAMS_TOPOLOGY_FENCED."""
     error_message: str | None = None
-    """string."""
+    """Error in words; null as long as all is well."""
     member_id: str = ""
-    """string."""
+    """The member's id, as it sent it."""
     member_epoch: int = 0
-    """int32."""
+    """Epoch to send the next time; moves on when the client has reached its target tasks."""
     heartbeat_interval_ms: int = 0
-    """int32."""
+    """Milliseconds to the next heartbeat; the group's setting."""
     acceptable_recovery_lag_legacy: int = 0
-    """v0: int32."""
+    """v0: Lag below which a warm-up task may become active; too narrow a type, so `acceptable_recovery_lag` replaced
+    it."""
     task_offset_interval_ms: int = 0
-    """int32."""
+    """Milliseconds between two reports of `task_offsets`."""
     acceptable_recovery_lag: int = -1
-    """v1+: int64."""
+    """v1+: Lag in records below which a task counts as warmed up; -1 from brokers without that setting."""
     status: list[Status] | None = field(default_factory=list)
-    """[]Status."""
+    """What keeps the group from working as it should; null or empty when nothing does."""
     active_tasks: list[StreamsGroupHeartbeatResponseTaskIds] | None = None
-    """[]TaskIds."""
+    """Tasks that the client shall process; null when unchanged."""
     standby_tasks: list[StreamsGroupHeartbeatResponseTaskIds] | None = None
-    """[]TaskIds."""
+    """Tasks whose state the client shall mirror; null when unchanged."""
     warmup_tasks: list[StreamsGroupHeartbeatResponseTaskIds] | None = None
-    """[]TaskIds."""
+    """Tasks whose state the client shall restore before it may take them over; null when unchanged."""
     topology_description_required: bool = False
-    """v1+: bool."""
+    """v1+: True asks the client for StreamsGroupTopologyDescriptionUpdate, as the broker has none for this topology
+    (KIP-1331)."""
     endpoint_information_epoch: int = 0
-    """int32."""
+    """Version of the endpoint map, to be sent back with later heartbeats."""
     partitions_by_user_endpoint: list[EndpointToPartitions] | None = None
-    """[]EndpointToPartitions."""
+    """Who can answer queries for which partitions; null when the client has it. An instance with several threads
+    occurs several times."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Status:
-    """Part of StreamsGroupHeartbeatResponse."""
+    """What keeps the group from working as it should; null or empty when nothing does."""
 
     status_code: int = 0
-    """int8."""
+    """0 stale topology, 1 source topics missing, 2 partition counts do not match, 3 internal topics missing, 4
+    shutdown asked, 5 assignment delayed, 6 client tags missing."""
     status_detail: str = ""
-    """string."""
+    """The same for people, with the names of the topics concerned."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StreamsGroupHeartbeatResponseTaskIds:
-    """Part of StreamsGroupHeartbeatResponse."""
+    """Tasks that the client shall process; null when unchanged."""
 
     subtopology_id: str = ""
-    """string."""
+    """Part of the topology that the tasks are in."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Partitions, each standing for one task."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class EndpointToPartitions:
-    """Part of StreamsGroupHeartbeatResponse."""
+    """Who can answer queries for which partitions; null when the client has it. An instance with several threads
+    occurs several times."""
 
     user_endpoint: StreamsGroupHeartbeatResponseEndpoint = field(default_factory=lambda: StreamsGroupHeartbeatResponseEndpoint())
-    """Endpoint."""
+    """Address of the instance for queries."""
     active_partitions: list[TopicPartition] = field(default_factory=list)
-    """[]TopicPartition."""
+    """Input partitions of the tasks that this member processes."""
     standby_partitions: list[TopicPartition] = field(default_factory=list)
-    """[]TopicPartition."""
+    """Input partitions of the tasks that this member mirrors or warms up; answers may be stale."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StreamsGroupHeartbeatResponseEndpoint:
-    """Part of StreamsGroupHeartbeatResponse."""
+    """Address of the instance for queries."""
 
     host: str = ""
-    """string."""
+    """Host at which the instance takes queries."""
     port: int = 0
-    """uint16."""
+    """TCP port at which the instance takes queries."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopicPartition:
-    """Part of StreamsGroupHeartbeatResponse."""
+    """Input partitions of the tasks that this member processes."""
 
     topic: str = ""
-    """string."""
+    """Topic that queries can be answered from."""
     partitions: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of those partitions."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -47,69 +47,69 @@ class StreamsGroupTopologyDescriptionUpdateRequest(Message):
     codec: ClassVar[Codec[StreamsGroupTopologyDescriptionUpdateRequest]]
 
     group_id: str = ""
-    """string."""
+    """Streams group that is described."""
     member_id: str = ""
-    """string."""
+    """Member that describes it; one that the group does not know is answered with UNKNOWN_MEMBER_ID and joins anew."""
     topology_epoch: int = 0
-    """int32."""
+    """Version of the topology that is described."""
     topology_description: TopologyDescription = field(default_factory=lambda: TopologyDescription())
-    """TopologyDescription."""
+    """The graph of processors."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopologyDescription:
-    """Part of StreamsGroupTopologyDescriptionUpdateRequest."""
+    """The graph of processors."""
 
     subtopologies: list[TopologyDescriptionSubtopology] = field(default_factory=list)
-    """[]TopologyDescriptionSubtopology."""
+    """Unconnected parts of the graph."""
     global_stores: list[TopologyDescriptionGlobalStore] = field(default_factory=list)
-    """[]TopologyDescriptionGlobalStore."""
+    """Stores that each instance keeps in full."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopologyDescriptionSubtopology:
-    """Part of StreamsGroupTopologyDescriptionUpdateRequest."""
+    """Unconnected parts of the graph."""
 
     subtopology_id: str = ""
-    """string."""
+    """Name of this part, as in the heartbeat."""
     nodes: list[TopologyDescriptionNode] = field(default_factory=list)
-    """[]TopologyDescriptionNode."""
+    """Nodes of this part of the graph."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopologyDescriptionNode:
-    """Part of StreamsGroupTopologyDescriptionUpdateRequest."""
+    """Nodes of this part of the graph."""
 
     name: str = ""
-    """string."""
+    """Name of the node within the topology."""
     node_type: int = 0
-    """int8."""
+    """Kind of node: 1 takes records in, 2 works on them, 3 puts them out."""
     source_topics: list[str] = field(default_factory=list)
-    """[]string."""
+    """Topics of a source node, empty for a pattern."""
     sink_topic: str | None = None
-    """string."""
+    """Topic of a sink node, null for one that depends on the record."""
     stores: list[str] = field(default_factory=list)
-    """[]string."""
+    """State stores of a processor node."""
     successors: list[str] = field(default_factory=list)
-    """[]string."""
+    """Names of the nodes downstream."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TopologyDescriptionGlobalStore:
-    """Part of StreamsGroupTopologyDescriptionUpdateRequest."""
+    """Stores that each instance keeps in full."""
 
     source: TopologyDescriptionNode = field(default_factory=lambda: TopologyDescriptionNode())
-    """TopologyDescriptionNode."""
+    """Node that feeds the global store."""
     processor: TopologyDescriptionNode = field(default_factory=lambda: TopologyDescriptionNode())
-    """TopologyDescriptionNode."""
+    """Node that maintains the global store."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -125,11 +125,11 @@ class StreamsGroupTopologyDescriptionUpdateResponse(Message):
     codec: ClassVar[Codec[StreamsGroupTopologyDescriptionUpdateResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota of the member."""
     error_code: int = 0
-    """int16."""
+    """0, or why the description was not stored, UNKNOWN_MEMBER_ID for instance."""
     error_message: str | None = None
-    """string."""
+    """Error in words; null when the description is stored."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

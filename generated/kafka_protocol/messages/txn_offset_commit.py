@@ -54,51 +54,52 @@ class TxnOffsetCommitRequest(Message):
     codec: ClassVar[Codec[TxnOffsetCommitRequest]]
 
     transactional_id: str = ""
-    """string."""
+    """Transaction that the offsets belong to. The group's coordinator gets this request, not the transaction's."""
     group_id: str = ""
-    """string."""
+    """Consumer group whose positions are committed."""
     producer_id: int = 0
-    """int64."""
+    """Producer that owns the transaction; the pending offsets are kept under its id."""
     producer_epoch: int = 0
-    """int16."""
+    """The producer's epoch, which fences zombies in the group's log as in any other."""
     generation_id_or_member_epoch: int = -1
-    """v3+: int32."""
+    """v3+: Generation or member epoch of the consumer that read the input (KIP-447), so that a consumer that lost
+    its partitions cannot commit them; -1 is not checked."""
     member_id: str = ""
-    """v3+: string."""
+    """v3+: Member id of that consumer (KIP-447), empty if it is not to be checked."""
     group_instance_id: str | None = None
-    """v3+: string."""
+    """v3+: Static name of that consumer (KIP-345), null without one."""
     topics: list[TxnOffsetCommitRequestTopic] = field(default_factory=list)
-    """[]TxnOffsetCommitRequestTopic."""
+    """Positions to commit, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TxnOffsetCommitRequestTopic:
-    """Part of TxnOffsetCommitRequest."""
+    """Positions to commit, by topic."""
 
     name: str = ""
-    """v0-5: string."""
+    """v0-5: Topic by name, until `topic_id` takes its place."""
     topic_id: Uuid = ZERO_UUID
-    """v6+: uuid."""
+    """v6+: Topic by id (KIP-1319); an unknown one fails with UNKNOWN_TOPIC_ID."""
     partitions: list[TxnOffsetCommitRequestPartition] = field(default_factory=list)
-    """[]TxnOffsetCommitRequestPartition."""
+    """Positions in this topic, one per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TxnOffsetCommitRequestPartition:
-    """Part of TxnOffsetCommitRequest."""
+    """Positions in this topic, one per partition."""
 
     partition_index: int = 0
-    """int32."""
+    """Partition that was read."""
     committed_offset: int = 0
-    """int64."""
+    """Next record to read once the transaction has committed."""
     committed_leader_epoch: int = -1
-    """v2+: int32."""
+    """v2+: Epoch of the last record read (KIP-320), -1 if unknown."""
     committed_metadata: str | None = ""
-    """string."""
+    """Free text kept with the offset, null for none; bounded by offset.metadata.max.bytes."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -114,35 +115,36 @@ class TxnOffsetCommitResponse(Message):
     codec: ClassVar[Codec[TxnOffsetCommitResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, 0 when the caller is within it."""
     topics: list[TxnOffsetCommitResponseTopic] = field(default_factory=list)
-    """[]TxnOffsetCommitResponseTopic."""
+    """Outcomes by topic, as asked."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TxnOffsetCommitResponseTopic:
-    """Part of TxnOffsetCommitResponse."""
+    """Outcomes by topic, as asked."""
 
     name: str = ""
-    """v0-5: string."""
+    """v0-5: Topic by name, as in the request."""
     topic_id: Uuid = ZERO_UUID
-    """v6+: uuid."""
+    """v6+: Topic by id, as in the request (KIP-1319)."""
     partitions: list[TxnOffsetCommitResponsePartition] = field(default_factory=list)
-    """[]TxnOffsetCommitResponsePartition."""
+    """Outcomes, one per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class TxnOffsetCommitResponsePartition:
-    """Part of TxnOffsetCommitResponse."""
+    """Outcomes, one per partition."""
 
     partition_index: int = 0
-    """int32."""
+    """Partition whose position was to be committed."""
     error_code: int = 0
-    """int16."""
+    """0 when the position is pending, not yet visible; else why not, for example ILLEGAL_GENERATION for a consumer
+    that was left behind."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -40,7 +40,7 @@ class UnregisterBrokerRequest(Message):
     codec: ClassVar[Codec[UnregisterBrokerRequest]]
 
     broker_id: int = 0
-    """int32."""
+    """Broker whose registration goes; it should be down, or it will be back."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -56,11 +56,11 @@ class UnregisterBrokerResponse(Message):
     codec: ClassVar[Codec[UnregisterBrokerResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota, on the admin's side."""
     error_code: int = 0
-    """int16."""
+    """0, or BROKER_ID_NOT_REGISTERED for one that nobody knows."""
     error_message: str | None = ""
-    """string."""
+    """Error in words; null when the registration is gone."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

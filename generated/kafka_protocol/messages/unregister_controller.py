@@ -40,7 +40,7 @@ class UnregisterControllerRequest(Message):
     codec: ClassVar[Codec[UnregisterControllerRequest]]
 
     controller_id: int = 0
-    """int32."""
+    """Controller whose registration goes; it should be down and no voter."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -56,11 +56,11 @@ class UnregisterControllerResponse(Message):
     codec: ClassVar[Codec[UnregisterControllerResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; 0 if there is no need."""
     error_code: int = 0
-    """int16."""
+    """0, or why the registration is still there."""
     error_message: str | None = ""
-    """string."""
+    """Reason in words; null when it is gone."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

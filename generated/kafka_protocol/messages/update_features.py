@@ -46,27 +46,27 @@ class UpdateFeaturesRequest(Message):
     codec: ClassVar[Codec[UpdateFeaturesRequest]]
 
     timeout_ms: int = 60000
-    """int32."""
+    """Milliseconds until the attempt is given up."""
     feature_updates: list[FeatureUpdateKey] = field(default_factory=list)
-    """[]FeatureUpdateKey."""
+    """One element per feature to change."""
     validate_only: bool = False
-    """v1+: bool."""
+    """v1+: True tells what would happen without doing it."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class FeatureUpdateKey:
-    """Part of UpdateFeaturesRequest."""
+    """One element per feature to change."""
 
     feature: str = ""
-    """string."""
+    """Name of the feature, metadata.version for instance."""
     max_version_level: int = 0
-    """int16."""
+    """Level that shall be in force from now on; below 1 switches the feature off."""
     allow_downgrade: bool = False
-    """v0: bool."""
+    """v0: True permits a lower level than now; replaced by `upgrade_type`, which tells safe from unsafe."""
     upgrade_type: int = 1
-    """v1+: int8."""
+    """v1+: 1 only upwards, 2 also downwards if nothing gets lost, 3 downwards at any price (KIP-778)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -82,27 +82,27 @@ class UpdateFeaturesResponse(Message):
     codec: ClassVar[Codec[UpdateFeaturesResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; 0 unless exceeded."""
     error_code: int = 0
-    """int16."""
+    """0, or why nothing was changed, FEATURE_UPDATE_FAILED or INVALID_UPDATE_VERSION for instance."""
     error_message: str | None = ""
-    """string."""
+    """Reason in words; null when the levels are in force."""
     results: list[UpdatableFeatureResult] = field(default_factory=list)
-    """v0-1: []UpdatableFeatureResult."""
+    """v0-1: Outcome per feature; later versions change all features or none and have no need of it."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class UpdatableFeatureResult:
-    """Part of UpdateFeaturesResponse."""
+    """Outcome per feature; later versions change all features or none and have no need of it."""
 
     feature: str = ""
-    """string."""
+    """Name of the feature that was to change."""
     error_code: int = 0
-    """int16."""
+    """0, or why this feature did not change."""
     error_message: str | None = ""
-    """string."""
+    """Why it did not change, in words; null if it did."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -59,95 +59,95 @@ class UpdateMetadataRequest(Message):
     codec: ClassVar[Codec[UpdateMetadataRequest]]
 
     controller_id: int = 0
-    """int32."""
+    """Broker that speaks as controller."""
     is_k_raft_controller: bool = False
-    """v8+: bool."""
+    """v8+: True if a KRaft controller speaks, in a migration (KIP-866)."""
     type: int = 0
-    """v8+, tag 0: int8."""
+    """v8+, tag 0: 0 unknown, 1 some partitions, 2 the whole cluster: what is missing in a full list is gone."""
     controller_epoch: int = 0
-    """int32."""
+    """Number of the election of this controller."""
     broker_epoch: int = -1
-    """v5+: int64."""
+    """v5+: Registration epoch of the receiver; -1 leaves it open."""
     ungrouped_partition_states: list[UpdateMetadataPartitionState] = field(default_factory=list)
-    """v0-4: []UpdateMetadataPartitionState."""
+    """v0-4: Partition states in a flat list, each with its topic."""
     topic_states: list[UpdateMetadataTopicState] = field(default_factory=list)
-    """v5+: []UpdateMetadataTopicState."""
+    """v5+: Partition states by topic."""
     live_brokers: list[UpdateMetadataBroker] = field(default_factory=list)
-    """[]UpdateMetadataBroker."""
+    """Brokers that are alive, with their addresses."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class UpdateMetadataPartitionState:
-    """Part of UpdateMetadataRequest."""
+    """Partition states in a flat list, each with its topic."""
 
     topic_name: str = ""
-    """v0-4: string."""
+    """v0-4: Topic of the partition, in a flat list."""
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that this state is of."""
     controller_epoch: int = 0
-    """int32."""
+    """Epoch of the controller that set the state."""
     leader: int = 0
-    """int32."""
+    """Broker that leads, -1 for none, -2 while the topic is being deleted."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of that leadership, passed on to clients in Metadata."""
     isr: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Brokers in sync, passed on to clients in Metadata."""
     zk_version: int = 0
-    """int32."""
+    """Version of the partition's node in ZooKeeper."""
     replicas: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Brokers that hold the partition, passed on to clients."""
     offline_replicas: list[int] = field(default_factory=list)
-    """v4+: []int32."""
+    """v4+: Brokers whose copy is on a failed disk or down (KIP-112)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class UpdateMetadataTopicState:
-    """Part of UpdateMetadataRequest."""
+    """Partition states by topic."""
 
     topic_name: str = ""
-    """v5+: string."""
+    """v5+: Topic that the states are for."""
     topic_id: Uuid = ZERO_UUID
-    """v7+: uuid."""
+    """v7+: Id of the topic that the states are for (KIP-516)."""
     partition_states: list[UpdateMetadataPartitionState] = field(default_factory=list)
-    """v5+: []UpdateMetadataPartitionState."""
+    """v5+: States, one per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class UpdateMetadataBroker:
-    """Part of UpdateMetadataRequest."""
+    """Brokers that are alive, with their addresses."""
 
     id: int = 0
-    """int32."""
+    """Node id of the live broker."""
     v0_host: str = ""
-    """v0: string."""
+    """v0: Host of the broker, when brokers had one listener only."""
     v0_port: int = 0
-    """v0: int32."""
+    """v0: Port of the broker, when brokers had one listener only."""
     endpoints: list[UpdateMetadataEndpoint] = field(default_factory=list)
-    """v1+: []UpdateMetadataEndpoint."""
+    """v1+: Listeners of the broker."""
     rack: str | None = ""
-    """v2+: string."""
+    """v2+: Rack of the broker (KIP-36), null if it has none."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class UpdateMetadataEndpoint:
-    """Part of UpdateMetadataRequest."""
+    """Listeners of the broker."""
 
     port: int = 0
-    """v1+: int32."""
+    """v1+: Advertised TCP port of the listener."""
     host: str = ""
-    """v1+: string."""
+    """v1+: Advertised host of the listener."""
     listener: str = ""
-    """v3+: string."""
+    """v3+: Name of the listener (KIP-103); several may share a protocol."""
     security_protocol: int = 0
-    """v1+: int16."""
+    """v1+: Protocol spoken there: 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -163,7 +163,7 @@ class UpdateMetadataResponse(Message):
     codec: ClassVar[Codec[UpdateMetadataResponse]]
 
     error_code: int = 0
-    """int16."""
+    """0, or STALE_CONTROLLER_EPOCH for a controller that was replaced."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -50,43 +50,43 @@ class UpdateRaftVoterRequest(Message):
     codec: ClassVar[Codec[UpdateRaftVoterRequest]]
 
     cluster_id: str | None = ""
-    """string."""
+    """Cluster of the voter; null skips the check."""
     current_leader_epoch: int = 0
-    """int32."""
+    """Epoch of the leader that the voter means to talk to."""
     voter_id: int = 0
-    """int32."""
+    """Node id of the voter that changes."""
     voter_directory_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Directory id of the voter that changes."""
     listeners: list[Listener] = field(default_factory=list)
-    """[]Listener."""
+    """Its addresses from now on; these replace the old ones."""
     k_raft_version_feature: KRaftVersionFeature = field(default_factory=lambda: KRaftVersionFeature())
-    """KRaftVersionFeature."""
+    """Levels of kraft.version that its software now supports."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Listener:
-    """Part of UpdateRaftVoterRequest."""
+    """Its addresses from now on; these replace the old ones."""
 
     name: str = ""
-    """string."""
+    """Listener of the changed voter."""
     host: str = ""
-    """string."""
+    """New host on this listener."""
     port: int = 0
-    """uint16."""
+    """New TCP port on this listener."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class KRaftVersionFeature:
-    """Part of UpdateRaftVoterRequest."""
+    """Levels of kraft.version that its software now supports."""
 
     min_supported_version: int = 0
-    """int16."""
+    """Lowest supported level of kraft.version."""
     max_supported_version: int = 0
-    """int16."""
+    """Highest supported level of kraft.version."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -102,27 +102,27 @@ class UpdateRaftVoterResponse(Message):
     codec: ClassVar[Codec[UpdateRaftVoterResponse]]
 
     throttle_time_ms: int = 0
-    """int32."""
+    """Milliseconds of pause for a quota; voters are not throttled."""
     error_code: int = 0
-    """int16."""
+    """0, or for example NOT_LEADER_OR_FOLLOWER, VOTER_NOT_FOUND."""
     current_leader: CurrentLeader | None = None
-    """tag 0: CurrentLeader."""
+    """tag 0: Whom to ask instead; left out when the asked node leads."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class CurrentLeader:
-    """Part of UpdateRaftVoterResponse."""
+    """Whom to ask instead; left out when the asked node leads."""
 
     leader_id: int = -1
-    """int32."""
+    """Node id of the leader to ask, -1 for unknown."""
     leader_epoch: int = -1
-    """int32."""
+    """Epoch of the leader to ask, -1 for unknown."""
     host: str = ""
-    """string."""
+    """Host of the leader to ask."""
     port: int = 0
-    """int32."""
+    """TCP port of the leader to ask."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

@@ -53,47 +53,48 @@ class VoteRequest(Message):
     codec: ClassVar[Codec[VoteRequest]]
 
     cluster_id: str | None = None
-    """string."""
+    """Cluster of the candidate, null for no check."""
     voter_id: int = -1
-    """v1+: int32."""
+    """v1+: Voter whose vote is asked for (KIP-853), -1 in older versions."""
     topics: list[VoteRequestTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Logs that the election is about."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class VoteRequestTopicData:
-    """Part of VoteRequest."""
+    """Logs that the election is about."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the log that the election is about."""
     partitions: list[VoteRequestPartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Partitions that the election is about."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class VoteRequestPartitionData:
-    """Part of VoteRequest."""
+    """Partitions that the election is about."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that the election is about."""
     replica_epoch: int = 0
-    """int32."""
+    """Epoch that the candidate wants to lead; each voter gives one vote per epoch."""
     replica_id: int = 0
-    """int32."""
+    """Node id of the candidate."""
     replica_directory_id: Uuid = ZERO_UUID
-    """v1+: uuid."""
+    """v1+: Directory of the candidate's log (KIP-853)."""
     voter_directory_id: Uuid = ZERO_UUID
-    """v1+: uuid."""
+    """v1+: Directory of the voter that is asked (KIP-853)."""
     last_offset_epoch: int = 0
-    """int32."""
+    """Epoch of the candidate's last record; a smaller one than the voter's loses the vote."""
     last_offset: int = 0
-    """int64."""
+    """Offset after the candidate's last record; decides between equal epochs, so that committed records survive."""
     pre_vote: bool = False
-    """v2+: bool."""
+    """v2+: True only asks whether the vote could be won (KIP-996), so that a node cut off from the rest does not
+    push up the epoch."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -109,55 +110,55 @@ class VoteResponse(Message):
     codec: ClassVar[Codec[VoteResponse]]
 
     error_code: int = 0
-    """int16."""
+    """Trouble with the whole request; 0 unless there is some."""
     topics: list[VoteResponseTopicData] = field(default_factory=list)
-    """[]TopicData."""
+    """Answers of the voter, log by log."""
     node_endpoints: list[NodeEndpoint] = field(default_factory=list)
-    """v1+, tag 0: []NodeEndpoint."""
+    """v1+, tag 0: Address of the leader that the voter follows (KIP-853)."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class VoteResponseTopicData:
-    """Part of VoteResponse."""
+    """Answers of the voter, log by log."""
 
     topic_name: str = ""
-    """string."""
+    """Name of the log that was voted on."""
     partitions: list[VoteResponsePartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """Answers of the voter, partition by partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class VoteResponsePartitionData:
-    """Part of VoteResponse."""
+    """Answers of the voter, partition by partition."""
 
     partition_index: int = 0
-    """int32."""
+    """Number of the partition that was voted on."""
     error_code: int = 0
-    """int16."""
+    """0, or FENCED_LEADER_EPOCH for a candidate with an old epoch."""
     leader_id: int = 0
-    """int32."""
+    """Leader that the voter follows, -1 for none."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of the voter; a candidate behind it gives up."""
     vote_granted: bool = False
-    """bool."""
+    """True when the candidate has this vote."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class NodeEndpoint:
-    """Part of VoteResponse."""
+    """Address of the leader that the voter follows (KIP-853)."""
 
     node_id: int = 0
-    """v1+: int32."""
+    """v1+: Node id of the leader that the voter follows."""
     host: str = ""
-    """v1+: string."""
+    """v1+: Host of the leader that the voter follows."""
     port: int = 0
-    """v1+: uint16."""
+    """v1+: TCP port of the leader that the voter follows."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

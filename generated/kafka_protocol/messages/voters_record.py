@@ -46,51 +46,51 @@ class VotersRecord(Message):
     codec: ClassVar[Codec[VotersRecord]]
 
     version: int = 0
-    """int16."""
+    """Version of this record's layout."""
     voters: list[Voter] = field(default_factory=list)
-    """[]Voter."""
+    """The complete set of voters; one record replaces the last."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Voter:
-    """Part of VotersRecord."""
+    """The complete set of voters; one record replaces the last."""
 
     voter_id: int = 0
-    """int32."""
+    """Node id of the voter in this set."""
     voter_directory_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Directory of its log, which together with the node id makes the voter."""
     endpoints: list[Endpoint] = field(default_factory=list)
-    """[]Endpoint."""
+    """Where the voter can be reached, by listener."""
     k_raft_version_feature: KRaftVersionFeature = field(default_factory=lambda: KRaftVersionFeature())
-    """KRaftVersionFeature."""
+    """Levels of kraft.version that the voter's software can run with."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class Endpoint:
-    """Part of VotersRecord."""
+    """Where the voter can be reached, by listener."""
 
     name: str = ""
-    """string."""
+    """Name of the listener at the voter."""
     host: str = ""
-    """string."""
+    """Host of the voter on this listener."""
     port: int = 0
-    """uint16."""
+    """TCP port of the voter on this listener."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class KRaftVersionFeature:
-    """Part of VotersRecord."""
+    """Levels of kraft.version that the voter's software can run with."""
 
     min_supported_version: int = 0
-    """int16."""
+    """Lowest level of kraft.version for this voter."""
     max_supported_version: int = 0
-    """int16."""
+    """Highest level of kraft.version for this voter."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

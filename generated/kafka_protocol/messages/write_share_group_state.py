@@ -50,57 +50,57 @@ class WriteShareGroupStateRequest(Message):
     codec: ClassVar[Codec[WriteShareGroupStateRequest]]
 
     group_id: str = ""
-    """string."""
+    """Share group whose progress is stored."""
     topics: list[WriteStateData] = field(default_factory=list)
-    """[]WriteStateData."""
+    """Progress to store, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class WriteStateData:
-    """Part of WriteShareGroupStateRequest."""
+    """Progress to store, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic that the progress is in."""
     partitions: list[PartitionData] = field(default_factory=list)
-    """[]PartitionData."""
+    """One element per partition with progress."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionData:
-    """Part of WriteShareGroupStateRequest."""
+    """One element per partition with progress."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition with progress."""
     state_epoch: int = 0
-    """int32."""
+    """Life of the state that the writer knows; an older one is FENCED_STATE_EPOCH."""
     leader_epoch: int = 0
-    """int32."""
+    """Epoch of the writing leader; a deposed one is FENCED_LEADER_EPOCH."""
     start_offset: int = 0
-    """int64."""
+    """New start; -1 keeps the stored one."""
     delivery_complete_count: int = -1
-    """v1+: int32."""
+    """v1+: Records at or behind the start that are done with (KIP-1226); -1 if not counted."""
     state_batches: list[StateBatch] = field(default_factory=list)
-    """[]StateBatch."""
+    """Ranges whose state changed; the coordinator merges them with those it has."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class StateBatch:
-    """Part of WriteShareGroupStateRequest."""
+    """Ranges whose state changed; the coordinator merges them with those it has."""
 
     first_offset: int = 0
-    """int64."""
+    """First offset of the changed range."""
     last_offset: int = 0
-    """int64."""
+    """Last offset of the changed range, included."""
     delivery_state: int = 0
-    """int8."""
+    """New state of the range: 0 free, 2 acknowledged, 4 archived."""
     delivery_count: int = 0
-    """int16."""
+    """How often the records of the changed range were handed out."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -116,33 +116,33 @@ class WriteShareGroupStateResponse(Message):
     codec: ClassVar[Codec[WriteShareGroupStateResponse]]
 
     results: list[WriteStateResult] = field(default_factory=list)
-    """[]WriteStateResult."""
+    """Outcomes of the write, by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class WriteStateResult:
-    """Part of WriteShareGroupStateResponse."""
+    """Outcomes of the write, by topic."""
 
     topic_id: Uuid = ZERO_UUID
-    """uuid."""
+    """Topic whose progress was to be stored."""
     partitions: list[PartitionResult] = field(default_factory=list)
-    """[]PartitionResult."""
+    """Outcomes of the write, one per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class PartitionResult:
-    """Part of WriteShareGroupStateResponse."""
+    """Outcomes of the write, one per partition."""
 
     partition: int = 0
-    """int32."""
+    """Number of the partition whose progress was to be stored."""
     error_code: int = 0
-    """int16."""
+    """0 when the progress is safe; a fenced writer has to give up the partition."""
     error_message: str | None = None
-    """string."""
+    """Error in words; null when the progress is safe."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 

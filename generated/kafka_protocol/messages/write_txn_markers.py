@@ -55,39 +55,42 @@ class WriteTxnMarkersRequest(Message):
     codec: ClassVar[Codec[WriteTxnMarkersRequest]]
 
     markers: list[WritableTxnMarker] = field(default_factory=list)
-    """[]WritableTxnMarker."""
+    """One element per transaction that ended, with all partitions of it that this broker leads."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class WritableTxnMarker:
-    """Part of WriteTxnMarkersRequest."""
+    """One element per transaction that ended, with all partitions of it that this broker leads."""
 
     producer_id: int = 0
-    """int64."""
+    """Producer whose transaction ended."""
     producer_epoch: int = 0
-    """int16."""
+    """Epoch to write into the marker; one higher than that of the records when the transaction was fenced or KIP-890
+    is in use."""
     transaction_result: bool = False
-    """bool."""
+    """True for a commit marker, false for an abort marker."""
     topics: list[WritableTxnMarkerTopic] = field(default_factory=list)
-    """[]WritableTxnMarkerTopic."""
+    """Partitions to write the marker to, by topic."""
     coordinator_epoch: int = 0
-    """int32."""
+    """Leader epoch of the coordinator's partition of __transaction_state; a deposed coordinator's markers are
+    refused by it."""
     transaction_version: int = 0
-    """v2+: int8."""
+    """v2+: Level of transaction.version under which the transaction ran (KIP-1228); from 2 on a marker needs a
+    higher epoch than the records."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class WritableTxnMarkerTopic:
-    """Part of WriteTxnMarkersRequest."""
+    """Partitions to write the marker to, by topic."""
 
     name: str = ""
-    """string."""
+    """Topic with partitions of the transaction, __consumer_offsets included."""
     partition_indexes: list[int] = field(default_factory=list)
-    """[]int32."""
+    """Numbers of the partitions that get the marker."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
@@ -103,43 +106,43 @@ class WriteTxnMarkersResponse(Message):
     codec: ClassVar[Codec[WriteTxnMarkersResponse]]
 
     markers: list[WritableTxnMarkerResult] = field(default_factory=list)
-    """[]WritableTxnMarkerResult."""
+    """One element per marker of the request."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class WritableTxnMarkerResult:
-    """Part of WriteTxnMarkersResponse."""
+    """One element per marker of the request."""
 
     producer_id: int = 0
-    """int64."""
+    """Producer whose marker this was."""
     topics: list[WritableTxnMarkerTopicResult] = field(default_factory=list)
-    """[]WritableTxnMarkerTopicResult."""
+    """Outcomes of this marker by topic."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class WritableTxnMarkerTopicResult:
-    """Part of WriteTxnMarkersResponse."""
+    """Outcomes of this marker by topic."""
 
     name: str = ""
-    """string."""
+    """Topic that the outcomes belong to."""
     partitions: list[WritableTxnMarkerPartitionResult] = field(default_factory=list)
-    """[]WritableTxnMarkerPartitionResult."""
+    """Outcomes, one per partition."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
 
 @dataclass(slots=True)
 class WritableTxnMarkerPartitionResult:
-    """Part of WriteTxnMarkersResponse."""
+    """Outcomes, one per partition."""
 
     partition_index: int = 0
-    """int32."""
+    """Partition that was to get the marker."""
     error_code: int = 0
-    """int16."""
+    """0 when the marker is in the log. The coordinator repeats the others until all are."""
     unknown_tagged_fields: dict[int, bytes] | None = None
     """Tagged fields that this package has no name for, by tag; kept as they came (KIP-482)."""
 
