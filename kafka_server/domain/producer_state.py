@@ -11,6 +11,7 @@ Sequences count from 0 to 2**31 - 1 and start again at 0. A new epoch starts at 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from kafka_server.domain.errors import InvalidProducerEpoch, InvalidTxnState, OutOfOrderSequence
@@ -70,6 +71,10 @@ class ProducerStates:
     def items(self) -> list[tuple[int, ProducerEntry]]:
         """Producer ids with their entries, least recently used first (DescribeProducers, snapshots)."""
         return list(self._entries.items())
+
+    def load(self, producers: Iterable[tuple[int, ProducerEntry]]) -> None:
+        """Starts from what a snapshot remembers, before the batches behind it are replayed."""
+        self._entries = dict(producers)
 
     def check(self, header: BatchHeader) -> StoredBatch | None:
         """None when the batch comes next, or the stored batch that it repeats.

@@ -46,6 +46,18 @@ class TopicSettings:
     """``retention.bytes`` per partition; -1 is without bound."""
     segment_bytes: int = 1_073_741_824
     """``segment.bytes``: also the largest batch that can be stored at all."""
+    segment_ms: int = 604_800_000
+    """``segment.ms``: a segment whose first record is older than this is followed by a new one."""
+    segment_index_bytes: int = 10_485_760
+    """``segment.index.bytes``: a segment whose index is as large as this is followed by a new one."""
+    index_interval_bytes: int = 4096
+    """``index.interval.bytes``: bytes between two entries of the sparse index."""
+    flush_messages: int = _TIME_MAX
+    """``flush.messages``: under ``flush=os``, how many records may be written before one sync."""
+    flush_ms: int = _TIME_MAX
+    """``flush.ms``: under ``flush=os``, how long a record may be unsynced."""
+    file_delete_delay_ms: int = 60_000
+    """``file.delete.delay.ms``: how long a dropped file stays on disk under its ``.deleted`` name."""
     takes_batches_as_they_come: bool = field(init=False)
     """True when nothing in these settings makes the broker look into the records of a batch, or change its header
     behind the checksum. Derived; the hot path asks for nothing else."""

@@ -1,0 +1,194 @@
+"""Owns: every system call that touches a data folder. Must never know: batches, segments, what a file is for.
+
+All of the storage code goes through ``Disk`` and ``File``, so that a test can put a disk underneath that forgets
+whatever was not synced. What the real one promises, and no more:
+
+- ``append`` puts bytes into the page cache in one call; they survive the death of the process, not of the machine.
+- ``sync`` makes a file's bytes and size durable. A failed sync is final: the kernel may have dropped the dirty pages,
+  so
+  trying again can succeed without anything being safe. Callers must stop, not retry.
+- A created, renamed or removed name is durable after ``sync_folder`` of its folder. A rename without it was seen to
+  revert.
+- ``replace`` writes a whole small file: new content under a temporary name, sync, rename, sync of the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+Buffer = bytes | bytearray | memoryview
+
+EMPTY: Final = memoryview(b"")
+_NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
+_PAGE_CACHE_ONLY: Final = bool(_NOWAIT) and hasattr(os, "preadv")
+
+
+class File(Protocol):
+    """An open file. Dropping the last reference closes it, so a read in another thread never meets a reused
+    descriptor."""
+
+    def append(self, pieces: Sequence[Buffer]) -> None:
+        """Writes at the end. Raises OSError; the file is then as long as before."""
+
+    def read(self, position: int, size: int) -> memoryview:
+        """Up to ``size`` bytes at ``position``; fewer at the end of the file. May wait for the device."""
+
+    def read_cached(self, position: int, size: int) -> memoryview | None:
+        """As ``read``, or None when the bytes are not all in memory and reading would wait for the device."""
+
+    def size(self) -> int: ...
+
+    def truncate(self, size: int) -> None: ...
+
+    def sync(self) -> None:
+        """Waits until everything written is durable. Raises OSError: then nothing is known about what is."""
+
+
+class Disk(Protocol):
+    """A file system, as far as the log needs one. Paths are absolute."""
+
+    def open(self, path: str) -> File:
+        """Opens for reading and appending; creates an empty file where there is none."""
+
+    def read_file(self, path: str) -> bytes | None:
+        """The whole content, or None when there is no such file."""
+
+    def replace(self, path: str, content: bytes) -> None:
+        """Makes ``path`` hold ``content``, all or nothing, durably."""
+
+    def names(self, folder: str) -> list[str]:
+        """Names in a folder, sorted; empty when there is no such folder."""
+
+    def make_folder(self, path: str) -> None:
+        """Creates a folder and its parents where they are missing."""
+
+    def rename(self, old: str, new: str) -> None: ...
+
+    def remove(self, path: str) -> None:
+        """Removes a file or a folder with all it holds; what is not there is fine."""
+
+    def sync_folder(self, path: str) -> None:
+        """Makes creations, renames and removals in a folder durable."""
+
+
+class OsFile:
+    """``File`` on a descriptor."""
+
+    __slots__ = ("_descriptor", "_size", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        self._size = os.fstat(self._descriptor).st_size
+
+    def __del__(self) -> None:
+        descriptor = getattr(self, "_descriptor", -1)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def append(self, pieces: Sequence[Buffer]) -> None:
+        size = sum(map(len, pieces))
+        try:
+            written = os.pwritev(self._descriptor, pieces, self._size) if hasattr(os, "pwritev") else 0
+            if written != size:
+                # A short write is rare (a signal, a nearly full disk): go on with plain writes.
+                rest = memoryview(b"".join(pieces))[written:]
+                while rest:
+                    count = os.pwrite(self._descriptor, rest, self._size + size - len(rest))
+                    rest = rest[count:]
+        except OSError:
+            os.ftruncate(self._descriptor, self._size)
+            raise
+        self._size += size
+
+    def read(self, position: int, size: int) -> memoryview:
+        size = min(size, self._size - position)
+        if size <= 0:
+            return EMPTY
+        return memoryview(os.pread(self._descriptor, size, position))
+
+    def read_cached(self, position: int, size: int) -> memoryview | None:
+        if not _PAGE_CACHE_ONLY:
+            return self.read(position, size)
+        size = min(size, self._size - position)
+        if size <= 0:
+            return EMPTY
+        memory = bytearray(size)
+        try:
+            count = os.preadv(self._descriptor, [memory], position, _NOWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            # Not every file system knows the flag (EOPNOTSUPP); reading plainly is right everywhere.
+            return self.read(position, size)
+        return memoryview(memory).toreadonly() if count == size else None
+
+    def size(self) -> int:
+        return self._size
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+        self._size = size
+
+    def sync(self) -> None:
+        # Not fdatasync: it may leave out the new size on some file systems.
+        os.fsync(self._descriptor)
+
+
+class OsDisk:
+    """``Disk`` on the operating system's file system."""
+
+    __slots__ = ()
+
+    def open(self, path: str) -> File:
+        return OsFile(path)
+
+    def read_file(self, path: str) -> bytes | None:
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def replace(self, path: str, content: bytes) -> None:
+        temporary = path + ".tmp"
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        self.sync_folder(os.path.dirname(path))
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            return sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return []
+
+    def make_folder(self, path: str) -> None:
+        missing = []
+        while path and not os.path.isdir(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for folder in reversed(missing):
+            os.mkdir(folder)
+            self.sync_folder(os.path.dirname(folder))
+
+    def rename(self, old: str, new: str) -> None:
+        os.replace(old, new)
+
+    def remove(self, path: str) -> None:
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
+
+    def sync_folder(self, path: str) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
