@@ -1,0 +1,172 @@
+"""Broken bytes: whatever a peer sends, a decoder answers with a message or with a ProtocolError that names the place.
+
+The interpreter is the second opinion: it has to refuse what the codec refuses, and to read what the codec reads.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tracemalloc
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kafka_protocol.wire import ProtocolError
+
+from codegen.spec import Message
+from tests.generated import ours
+from tests.generated.interpreter import Interpreter, Value, WireError
+from tests.generated.values import Shape, sample
+from tests.generated.wounds import mutate, wounds
+
+CUTS_PER_VERSION = 4
+WOUNDS_PER_VERSION = 5
+
+CUT_EVERYWHERE = ["ProduceRequest", "FetchRequest", "FetchResponse", "MetadataResponse", "JoinGroupRequest"]
+"""Cut at every byte, in their oldest and newest versions."""
+
+
+def full(message: Message, version: int, seed: int) -> tuple[dict[str, Value], random.Random]:
+    source = random.Random(f"{seed}:{message.name}:{version}:broken")
+    return sample(message, version, source, Shape.FULL), source
+
+
+def refused(message: Message, version: int, data: bytes) -> ProtocolError:
+    """The complaint about bytes that must not be read."""
+    with pytest.raises(ProtocolError) as caught:
+        ours.message_class(message.name).decode(data, version)
+    error = caught.value
+    assert (error.message, error.version) == (message.name, version)
+    assert error.field
+    assert 0 <= error.offset <= len(data)
+    return error
+
+
+def test_a_message_that_ends_too_early_is_refused_wherever_it_ends(
+    interpreter: Interpreter, messages: list[Message], seed: int
+) -> None:
+    for message in messages:
+        for version in message.valid:
+            value, source = full(message, version, seed)
+            data = interpreter.build(message.name, version, value)
+            ends: Sequence[int] = range(len(data))
+            if message.name not in CUT_EVERYWHERE or version not in (message.valid.low, message.valid.high):
+                ends = source.sample(ends, min(CUTS_PER_VERSION, len(data)))
+            for end in ends:
+                error = refused(message, version, data[:end])
+                assert error.offset <= end, f"{error} (KAFKA_TEST_SEED={seed})"
+
+
+def test_bytes_behind_the_last_field_are_refused_at_the_byte_where_they_begin(
+    interpreter: Interpreter, messages: list[Message], seed: int
+) -> None:
+    for message in messages:
+        for version in message.valid:
+            value, _ = full(message, version, seed)
+            data = interpreter.build(message.name, version, value)
+            error = refused(message, version, data + b"\0")
+            assert (error.field, error.offset) == ("(end)", len(data)), f"{error} (KAFKA_TEST_SEED={seed})"
+
+
+def test_a_broken_length_count_or_text_is_refused_by_name_and_offset(
+    interpreter: Interpreter, messages: list[Message], seed: int
+) -> None:
+    for message in messages:
+        for version in message.valid:
+            value, source = full(message, version, seed)
+            data = interpreter.build(message.name, version, value)
+            found = list(wounds(message, version, data, interpreter.dissect(message.name, version, data)))
+            for wound in source.sample(found, min(WOUNDS_PER_VERSION, len(found))):
+                where = f"{message.name} v{version} {wound.what} at {wound.field} (KAFKA_TEST_SEED={seed})"
+                error = refused(message, version, wound.data)
+                assert (error.field, error.offset) == (wound.field, wound.offset), f"{where}: {error}"
+                with pytest.raises(WireError):
+                    interpreter.parse(message.name, version, wound.data)
+
+
+def test_a_huge_count_costs_no_memory(interpreter: Interpreter, messages: list[Message], seed: int) -> None:
+    for message in messages:
+        version = message.valid.high
+        value, _ = full(message, version, seed)
+        data = interpreter.build(message.name, version, value)
+        huge = [
+            wound
+            for wound in wounds(message, version, data, interpreter.dissect(message.name, version, data))
+            if wound.what.startswith("a huge")
+        ]
+        for wound in huge[:3]:
+            tracemalloc.start()
+            refused(message, version, wound.data)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 512 * 1024, f"{message.name} v{version} {wound.what} at {wound.field}: {peak} bytes"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "element"),
+    [
+        ("MetadataRequest", 0, bytes.fromhex("0000")),
+        ("MetadataRequest", 12, bytes(16) + bytes.fromhex("00 00")),
+        ("FetchRequest", 17, bytes(16) + bytes.fromhex("01 00")),
+        ("OffsetFetchRequest", 9, bytes.fromhex("01 00 00000000 01 00")),
+        ("DeleteGroupsRequest", 2, bytes.fromhex("01")),
+    ],
+)
+def test_memory_for_the_smallest_elements_is_a_small_multiple_of_the_bytes(
+    name: str, version: int, element: bytes, interpreter: Interpreter
+) -> None:
+    """What an attacker gets for a frame: here 64 KiB of the cheapest element there is."""
+    count = 65_536 // len(element)
+    head = bytes(4 + 4 + 4 + 1 + 4 + 4) if name == "FetchRequest" else b""
+    compact = bytes([count + 1 & 0x7F | 0x80, count + 1 >> 7 & 0x7F | 0x80, count + 1 >> 14])
+    frame = head + (compact if version in interpreter.messages[name].flexible else count.to_bytes(4, "big"))
+    frame += element * count
+    tracemalloc.start()
+    # The frame lacks its last fields; every element is built before that shows.
+    with pytest.raises(ProtocolError):
+        ours.message_class(name).decode(frame + b"\xff" * 3, version)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(frame) < peak < 100 * len(frame)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_random_damage_is_read_by_both_or_refused_by_both(
+    data: st.DataObject, interpreter: Interpreter, messages: list[Message]
+) -> None:
+    message = data.draw(st.sampled_from(messages))
+    version = data.draw(st.sampled_from(list(message.valid)))
+    source = data.draw(st.randoms(use_true_random=False))
+    value = sample(message, version, source, unknown_tags=True)
+    check_both(interpreter, message, version, mutate(interpreter.build(message.name, version, value), source))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(noise=st.binary(max_size=200), data=st.data())
+def test_noise_is_read_by_both_or_refused_by_both(
+    noise: bytes, data: st.DataObject, interpreter: Interpreter, messages: list[Message]
+) -> None:
+    message = data.draw(st.sampled_from(messages))
+    check_both(interpreter, message, data.draw(st.sampled_from(list(message.valid))), noise)
+
+
+def check_both(interpreter: Interpreter, message: Message, version: int, data: bytes) -> None:
+    """Codec and interpreter agree: both refuse, or both read the same value, which can be written again."""
+    try:
+        decoded = ours.decode(message, version, data)
+    except ProtocolError as error:
+        assert 0 <= error.offset <= len(data)
+        with pytest.raises(WireError):
+            interpreter.parse(message.name, version, data)
+        return
+    assert shown(decoded) == shown(interpreter.parse(message.name, version, data))
+    assert shown(ours.decode(message, version, ours.encode(message, version, decoded))) == shown(decoded)
+
+
+def shown(value: Any) -> str:
+    """A text that is equal for equal values, NaN included."""
+    return json.dumps(value, sort_keys=True, default=repr)
