@@ -119,7 +119,7 @@ class CreatePartitionsTopicResult:
     name: str = ""
     """Topic that was to grow, as the request spelt it."""
     error_code: int = 0
-    """0, or for instance INVALID_PARTITIONS, UNKNOWN_TOPIC_OR_PARTITION, REASSIGNMENT_IN_PROGRESS."""
+    """0, or for instance INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, UNKNOWN_TOPIC_OR_PARTITION."""
     error_message: str | None = None
     """Cause in words, for instance how many partitions there are already; null on success."""
     unknown_tagged_fields: dict[int, bytes] | None = None

@@ -125,7 +125,7 @@ class JoinGroupResponse(Message):
     """v7+: The group's type as the broker knows it (KIP-559), so that the client can check that it is in the right
     kind of group; null on error."""
     protocol_name: str | None = ""
-    """null in v7+: The strategy that was chosen; empty, or null since v7, when the join failed."""
+    """null in v7+: The strategy that was chosen, one that every member listed; empty or null when the join failed."""
     leader: str = ""
     """Member id of the leader. The client that finds its own id here has to compute the assignment."""
     skip_assignment: bool = False
