@@ -65,7 +65,7 @@ class MetadataHandlers:
         if wanted is None or (version == 0 and not wanted):
             return self._response(context, request, [self._describe(topic) for topic in self._topics.all()])
         if any(_is_invalid(topic, version) for topic in wanted):
-            return self._response(context, request, [_refused(topic) for topic in wanted])
+            return _refuse(wanted, version)
         if any(topic.topic_id != ZERO_ID for topic in wanted):
             ids = dict.fromkeys(topic.topic_id for topic in wanted if topic.topic_id != ZERO_ID)
             return self._response(context, request, [self._describe_id(topic_id) for topic_id in ids])
@@ -158,8 +158,13 @@ def _is_invalid(topic: MetadataRequestTopic, version: int) -> bool:
     return topic.name is None and topic.topic_id == ZERO_ID
 
 
-def _refused(topic: MetadataRequestTopic) -> MetadataResponseTopic:
-    return MetadataResponseTopic(error_code=InvalidRequest.code, name=topic.name or "", topic_id=topic.topic_id)
+def _refuse(wanted: Sequence[MetadataRequestTopic], version: int) -> MetadataResponse:
+    """The request fails as a whole, so it tells nothing of the cluster either."""
+    topics = [
+        MetadataResponseTopic(error_code=InvalidRequest.code, name=topic.name or "", topic_id=topic.topic_id)
+        for topic in wanted
+    ]
+    return MetadataResponse(topics=topics, error_code=InvalidRequest.code if version >= 13 else 0)
 
 
 def _unknown(name: str, error_code: int) -> MetadataResponseTopic:

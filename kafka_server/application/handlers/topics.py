@@ -151,10 +151,11 @@ class TopicHandlers:
                 yield state, InvalidRequest("Duplicate topic name." if state.name else "Duplicate topic id.")
             else:
                 found = self._find(state)
-                if isinstance(found, Topic) and named[found.topic_id] > 1:
-                    yield state, InvalidRequest("The topic is named twice, by its name and by its id.")
-                else:
+                if isinstance(found, DomainError) or named[found.topic_id] == 1:
                     yield state, found
+                elif state.name is not None:
+                    both = DeleteTopicState(name=state.name, topic_id=found.topic_id)
+                    yield both, InvalidRequest("The topic is named twice, by its name and by its id.")
 
     def _find(self, state: DeleteTopicState) -> Topic | DomainError:
         try:
