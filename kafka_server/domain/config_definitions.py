@@ -300,9 +300,9 @@ leader.replication.throttled.rate long medium cluster-wide none default=92233720
 listener.security.protocol.map string low read-only yes
 + default=SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT
   Which security protocol each listener name speaks, as NAME:PROTOCOL pairs.
-listeners list high read-only yes default=PLAINTEXT://:9092 nonempty
+listeners list high read-only yes default=PLAINTEXT://127.0.0.1:9092 nonempty
   Addresses on which the broker accepts connections, as NAME://host:port. An empty host binds to all interfaces, port 0
-  lets the system choose.
+  lets the system choose. Unset, only this machine is let in; Apache Kafka binds to all interfaces then.
 log.cleaner.backoff.ms long medium cluster-wide none default=15000 min=0
   Pause of the log cleaner when it finds nothing to compact.
 log.cleaner.dedupe.buffer.size long medium cluster-wide none default=134217728
