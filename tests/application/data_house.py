@@ -100,8 +100,9 @@ def messages_in(records: object) -> list[Message]:
 
 
 def stored(replica: Replica) -> list[Message]:
-    """All messages of a partition."""
-    records = replica.log.read(0, 1 << 30, replica.partition.log_end_offset)
+    """What a consumer that starts at the beginning gets from a partition."""
+    partition = replica.partition
+    records = replica.log.read(partition.log_start_offset, 1 << 30, partition.log_end_offset)
     return messages_in(records)
 
 
