@@ -21,7 +21,7 @@ from kafka_server.domain.record_batch import crc32c
 from kafka_server.infrastructure.storage.log.disk import Disk
 
 
-class BrokenFile(Exception):  # noqa: N818 - it is a verdict on a file; the caller decides whether it is an error
+class BrokenFile(Exception):
     """A file does not hold what its name promises."""
 
     def __init__(self, path: str, reason: str) -> None:

@@ -25,7 +25,7 @@ Read = Callable[[int, int], memoryview | None]
 """``File.read`` or ``File.read_cached``."""
 
 
-class NotCached(Exception):  # noqa: N818 - the signal to go on in a thread, not an error
+class NotCached(Exception):
     """The bytes are not in memory; reading them would block the event loop."""
 
 
