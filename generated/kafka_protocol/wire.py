@@ -57,7 +57,7 @@ EXPLAINED_FIELDS_MAX: Final = 20_000
 """Fields that the search for a fault looks at: a tenth of a second."""
 
 
-class Fault(Exception):  # noqa: N818 - a verdict inside decoders, not an error that callers see
+class Fault(Exception):
     """Raised inside decoders for what ``struct`` and slicing cannot notice; never leaves this package."""
 
 
@@ -350,7 +350,7 @@ class Span(NamedTuple):
     value: object
 
 
-class ProtocolFault(Exception):  # noqa: N818 - becomes a ProtocolError
+class ProtocolFault(Exception):
     """What ``explain`` found to be wrong, and where."""
 
     def __init__(self, field: str, offset: int, reason: str) -> None:
