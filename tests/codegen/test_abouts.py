@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from copy import deepcopy
@@ -14,6 +15,10 @@ from codegen.importer import serialise
 from codegen.spec import Field, Message, read_folder
 
 SPECS = Path(__file__).parents[2] / "specs"
+
+CONSTANT = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
+NOT_ERRORS = {"CLUSTER_ACTION", "CREATE_TOKENS", "SASL_PLAINTEXT", "SASL_SSL", "STALE_TOPOLOGY"}
+"""Permissions, security protocols and a status of Streams groups, which are written like error codes."""
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +95,13 @@ def test_a_name_in_backticks_is_a_field_of_the_same_api(messages: list[Message])
         if not set(found.split(".")) <= known[api(name.split(".")[0])]
     ]
     assert unknown == []
+
+
+def test_an_error_that_a_text_names_exists(messages: list[Message]) -> None:
+    codes = (SPECS / "errors.yaml").read_text(encoding="utf-8")
+    named = {(name, word) for name, text in texts(messages) for word in CONSTANT.findall(text)}
+    assert len(named) > 100
+    assert {(name, word) for name, word in named if word not in NOT_ERRORS and f"name: {word}\n" not in codes} == set()
 
 
 def test_generated_python_speaks_of_fields_by_their_python_names() -> None:
