@@ -50,7 +50,9 @@ class ConfigService:
         self._listeners: list[Callable[[], None]] = []
         self._warned: set[str] = set()
         _check_values(broker_keys(), static)
-        self._layers = ConfigLayers(dict(static))
+        # The id has an old and a new name; clients that look for either find it.
+        ids = dict.fromkeys(("node.id", "broker.id"), str(node_id))
+        self._layers = ConfigLayers({**static, **ids})
         self._load_dynamic()
         self._warn_of_no_effect(broker_keys(), static)
 
@@ -219,6 +221,8 @@ class ConfigService:
     def _keys_of(self, resource_type: ResourceType, name: str) -> ConfigTable:
         """The table of the resource's keys. Raises InvalidRequest or InvalidTopic when it can have no configs."""
         if resource_type is ResourceType.TOPIC:
+            if not name:
+                raise InvalidRequest("There are no default configs for topics; set the broker's")
             check_topic_name(name)
             return topic_keys()
         if resource_type is ResourceType.BROKER:

@@ -112,7 +112,7 @@ class ConfigLayers:
             if key is None:
                 yield self._unknown_entry(name)
             elif not key.internal or name in set_here:
-                yield self._broker_entry(key, self.value(name), tuple(self._stack(key)))
+                yield self._broker_entry(key, self._own_value(key), tuple(self._stack(key)))
 
     def default_broker_entries(self, names: Collection[str] | None = None) -> Iterator[ConfigEntry]:
         """What is set dynamically for every broker, sorted by name."""
@@ -183,10 +183,15 @@ class ConfigLayers:
         return None
 
     def _resolve(self, key: ConfigKey) -> ConfigValue:
+        value = self._own_value(key)
+        return self._through_synonyms(key) if value is None else value
+
+    def _own_value(self, key: ConfigKey) -> ConfigValue:
+        """The value of a broker key without its coarser synonyms; that is what the key itself shows."""
         text = self._text(key.name)
         if text is None:
             text = key.default
-        return self._through_synonyms(key) if text is None else key.parse(text)
+        return None if text is None else key.parse(text)
 
     def _resolve_above(self, key: ConfigKey, overrides: Mapping[str, str]) -> ConfigValue:
         text = overrides.get(key.name)
