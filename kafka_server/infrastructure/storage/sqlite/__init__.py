@@ -1,0 +1,1 @@
+"""Metadata in SQLite: topics, configs, groups, committed offsets, producer ids."""

@@ -1,0 +1,203 @@
+"""Owns: one SQLite file, its schema with migrations, and a writer that commits many changes at once.
+
+Must never know: topics, groups, what the rows mean; the repositories beside this file do.
+
+All changes go through ``submit``, in order. One thread writes: it takes whatever has gathered, runs it in one
+transaction, and tells everybody. So a thousand OffsetCommits that come together cost one commit. Under ``flush=ack``
+a commit is synced (synchronous=FULL), so a change that was told to be done survives a power cut; under ``flush=os``
+(synchronous=NORMAL, write-ahead log) it survives the death of the process, and a power cut leaves an older but
+consistent state. Either way a transaction is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from kafka_server.domain.errors import StorageError
+
+log = logging.getLogger("kafka_server.metadata")
+
+FILE_NAME: Final = "metadata.sqlite"
+
+Statement = tuple[str, Sequence[Any]]
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE topics (
+        topic_id BLOB PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        partition_count INTEGER NOT NULL,
+        is_internal INTEGER NOT NULL
+    );
+    CREATE TABLE topic_configs (
+        topic_id BLOB NOT NULL REFERENCES topics ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (topic_id, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE configs (
+        resource_type INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (resource_type, name, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE groups (
+        group_id TEXT PRIMARY KEY,
+        generation INTEGER NOT NULL,
+        protocol_type TEXT,
+        protocol_name TEXT,
+        leader_id TEXT,
+        state_since_ms INTEGER NOT NULL
+    );
+    CREATE TABLE members (
+        group_id TEXT NOT NULL REFERENCES groups ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        member_id TEXT NOT NULL,
+        instance_id TEXT,
+        client_id TEXT NOT NULL,
+        client_host TEXT NOT NULL,
+        session_timeout_ms INTEGER NOT NULL,
+        rebalance_timeout_ms INTEGER NOT NULL,
+        assignment BLOB NOT NULL,
+        PRIMARY KEY (group_id, position)
+    ) WITHOUT ROWID;
+    CREATE TABLE member_protocols (
+        group_id TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        preference INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        metadata BLOB NOT NULL,
+        PRIMARY KEY (group_id, position, preference),
+        FOREIGN KEY (group_id, position) REFERENCES members ON DELETE CASCADE
+    ) WITHOUT ROWID;
+    CREATE TABLE offsets (
+        group_id TEXT NOT NULL,
+        topic TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        committed INTEGER NOT NULL,
+        leader_epoch INTEGER NOT NULL,
+        metadata TEXT NOT NULL,
+        committed_at_ms INTEGER NOT NULL,
+        expires_at_ms INTEGER NOT NULL,
+        topic_id BLOB NOT NULL,
+        PRIMARY KEY (group_id, topic, partition)
+    ) WITHOUT ROWID;
+    CREATE TABLE producer_ids (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        next INTEGER NOT NULL
+    );
+    INSERT INTO producer_ids VALUES (1, 0);
+    """,
+)
+"""Each brings the schema one version further; ``PRAGMA user_version`` counts how many have run. Never edit one that was
+released: add the next."""
+
+
+class MetadataError(Exception):
+    """The metadata file cannot be used; the text says why and what to do."""
+
+
+class Store:
+    """The file, open. ``submit`` and ``read`` are for the event loop; writing happens in a thread of its own."""
+
+    def __init__(self, path: str, *, durable: bool, on_failure: Callable[[Exception], None]) -> None:
+        self._path = path
+        self._on_failure = on_failure
+        self._work: deque[tuple[list[Statement], asyncio.Future[None]]] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._connection = self._open(path, durable)
+        self._thread = threading.Thread(target=self._write, name="metadata", daemon=True)
+        self._thread.start()
+
+    def _open(self, path: str, durable: bool) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection, path)
+        except sqlite3.DatabaseError as error:
+            raise MetadataError(f"{path} cannot be used: {error}") from error
+        return connection
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows, at once. For the start, before anything is submitted."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def submit(self, statements: list[Statement]) -> asyncio.Future[None]:
+        """Runs all of them or none, after all that was submitted before. Fails with StorageError."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._closing:
+            future.set_exception(StorageError("The metadata store is closed"))
+            return future
+        self._work.append((statements, future))
+        self._wake.set()
+        return future
+
+    async def close(self) -> None:
+        """Writes what is left and closes the file."""
+        self._closing = True
+        self._wake.set()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self._connection.close()
+
+    # ---- the writer --------------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._work:
+                batch = [self._work.popleft() for _ in range(len(self._work))]
+                self._commit(batch)
+            if self._closing and not self._work:
+                return
+
+    def _commit(self, batch: list[tuple[list[Statement], asyncio.Future[None]]]) -> None:
+        error: sqlite3.Error | None = None
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statements, _ in batch:
+                for sql, parameters in statements:
+                    self._connection.execute(sql, parameters)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as found:
+            error = found
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            # A full disk refuses what was asked and may take the next; anything else means that the file is lost to us.
+            if found.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                log.error("Writing %s failed: %s", self._path, found)
+                self._on_failure(found)
+        for _, future in batch:
+            future.get_loop().call_soon_threadsafe(_tell, future, error)
+
+
+def _tell(future: asyncio.Future[None], error: sqlite3.Error | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(StorageError(f"The metadata could not be written: {error}"))
+        future.exception()
+
+
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise MetadataError(
+            f"{path} was written by a newer release (schema {version}, this one knows {len(MIGRATIONS)}); "
+            "start that release, or restore a copy made before the upgrade"
+        )
+    for number in range(version, len(MIGRATIONS)):
+        # The script and the count are one transaction: a crash in between leaves the old schema.
+        connection.executescript(f"BEGIN;\n{MIGRATIONS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;")
