@@ -50,6 +50,7 @@ from kafka_server.application.offset_service import (
 from kafka_server.application.replica_manager import ReplicaManager
 from kafka_server.domain.errors import DomainError, InvalidRequest, UnsupportedVersion
 
+_FIRST_VERSION_WITH_EPOCH = 4
 _FIRST_VERSION_OF = {MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9, EARLIEST_PENDING_UPLOAD: 11}
 
 
@@ -100,7 +101,9 @@ class OffsetHandlers:
         except DomainError as error:
             answer.error_code = error.code
             return answer
-        answer.offset, answer.timestamp, answer.leader_epoch = found
+        answer.offset, answer.timestamp, leader_epoch = found
+        if version >= _FIRST_VERSION_WITH_EPOCH:  # Not ignorable: older clients would not notice that it is missing.
+            answer.leader_epoch = leader_epoch
         return answer
 
     def offset_for_leader_epoch(
