@@ -153,7 +153,7 @@ def route(
         except Exception as fault:
             explain_fault(buffer, version, offset, fault)
         # librdkafka ends a Metadata request for all topics with three bytes too many, and Apache Kafka never looks.
-        if end != len(buffer) and api_key != 3:
+        if end != len(buffer) and (api_key != 3 or end > len(buffer)):
             explain_fault(buffer, version, offset, ValueError("the message does not end where the frame ends"))
         answer = handle(context, message)
         if isinstance(answer, response):
