@@ -35,7 +35,7 @@ class RequestContext:
     software_version: str = ""
 
 
-class CloseConnection(Exception):  # noqa: N818 - it is an order to the connection, not the name of an error
+class CloseConnection(Exception):
     """Raised by a handler when closing is the only way to tell the client: a failed acks=0 produce has no response.
 
     The text goes to the log. A handler that still answers never raises it.
