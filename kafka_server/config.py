@@ -8,10 +8,10 @@ this broker does not obey, and a key nobody knows, are accepted and reported onc
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from kafka_server.domain.config_def import ConfigKey, ConfigType, ConfigValue, broker_keys
@@ -91,6 +91,7 @@ class Settings:
     node_id: int
     cluster_id: str
     """Empty: draw one."""
+    rack: str | None
     listeners: tuple[Listener, ...]
     advertised: Mapping[str, tuple[str, int]]
     """By listener name; a listener without an entry advertises the address that the client reached."""
@@ -126,7 +127,7 @@ class Settings:
 def load_settings(
     flags: Iterable[Given] = (),
     environ: Mapping[str, str] | None = None,
-    file: Path | None = None,
+    file: str | os.PathLike[str] | None = None,
 ) -> Settings:
     """Gathers all sources and checks them. Raises ConfigError."""
     given: dict[str, Given] = {}
@@ -146,18 +147,19 @@ def read_environment(environ: Mapping[str, str]) -> Iterator[Given]:
             yield Given(key, text, f"variable {variable}")
 
 
-def read_properties(file: Path) -> Iterator[Given]:
+def read_properties(file: str | os.PathLike[str]) -> Iterator[Given]:
     """The entries of a Java properties file. Raises ConfigError when it cannot be read."""
     try:
-        raw = file.read_bytes()
+        with open(file, "rb") as source:  # pathlib would cost a start 10 ms
+            raw = source.read()
     except OSError as error:
-        raise ConfigError(f"Cannot read the settings file {file}: {error.strerror}") from error
+        raise ConfigError(f"Cannot read the settings file {os.fspath(file)}: {error.strerror}") from error
     try:
         text = raw.decode()
     except UnicodeDecodeError:
         text = raw.decode("latin-1")  # what Java takes every properties file for
     for key, value, line in parse_properties(text):
-        yield Given(key, value, f"{file.name}:{line}")
+        yield Given(key, value, f"{os.path.basename(file)}:{line}")
 
 
 def parse_properties(text: str) -> Iterator[tuple[str, str, int]]:
@@ -266,6 +268,7 @@ def _settings(given: Mapping[str, Given]) -> Settings:
         given=given,
         node_id=_node_id(read),
         cluster_id=read.text("cluster.id"),
+        rack=read.text("broker.rack") or None,
         listeners=listeners,
         advertised=_advertised(read, listeners),
         storage=read.text("storage"),

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # protocols need the names only; a start should not pay for what it does not use
     from kafka_server.application.context import RequestContext
-
-from kafka_server.domain.committed_offset import CommittedOffset
-from kafka_server.domain.config_def import ResourceType
-from kafka_server.domain.group_snapshot import GroupSnapshot
-from kafka_server.domain.partition import Partition
-from kafka_server.domain.topic import Topic
+    from kafka_server.domain.committed_offset import CommittedOffset
+    from kafka_server.domain.config_def import ResourceType
+    from kafka_server.domain.group_snapshot import GroupSnapshot
+    from kafka_server.domain.partition import Partition
+    from kafka_server.domain.topic import Topic
 
 # ---- time ----------------------------------------------------------------------------------------------------------
 

@@ -27,13 +27,10 @@ def cli() -> None:
 def _with_flags(function: Callable[..., None]) -> Callable[..., None]:
     """Adds the flags of the table as options."""
     for flag in reversed(FLAGS):
-        option = click.option(
-            flag.name,
-            metavar=None if flag.is_switch else flag.metavar,
-            help=flag.help,
-            is_flag=flag.is_switch,
-            multiple=flag.repeats,
-        )
+        if flag.is_switch:
+            option = click.option(flag.name, is_flag=True, help=flag.help)
+        else:
+            option = click.option(flag.name, metavar=flag.metavar, multiple=flag.repeats, help=flag.help)
         function = option(function)
     return function
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from kafka_server.config import Given
@@ -29,7 +28,7 @@ class Flag:
 
 FLAGS: Final = (
     Flag("--listeners", "LIST", "Where to listen, for example PLAINTEXT://127.0.0.1:9092.", "listeners"),
-    Flag("--host", "HOST", "Address to listen on, for the one listener PLAINTEXT; default: all addresses."),
+    Flag("--host", "HOST", "Address to listen on, for the one listener PLAINTEXT; default: 127.0.0.1."),
     Flag("--port", "PORT", "Port to listen on, for the one listener PLAINTEXT; 0 takes any free port; default: 9092."),
     Flag("--advertised-listeners", "LIST", "Told to clients; default: what they reached.", "advertised.listeners"),
     Flag("--node-id", "N", "Id of this broker.", "node.id"),
@@ -56,7 +55,7 @@ class StartFlags:
     """What the command line says."""
 
     given: list[Given] = field(default_factory=list)
-    config: Path | None = None
+    config: str | None = None
 
 
 def read_flags(arguments: Sequence[str]) -> list[tuple[Flag, str]] | None:
@@ -93,7 +92,7 @@ def interpret(found: Sequence[tuple[Flag, str]]) -> StartFlags:
             if flag.key:
                 flags.given.append(Given(flag.key, value, f"flag {flag.name}"))
     if "--config" in values:
-        flags.config = Path(values["--config"])
+        flags.config = values["--config"]
     if "--explain" in values:
         if values.get("--log-level", "explain") != "explain":
             raise FlagError("--explain and --log-level contradict each other; give one")
@@ -106,7 +105,7 @@ def interpret(found: Sequence[tuple[Flag, str]]) -> StartFlags:
 def _listener_flag(values: dict[str, str]) -> Given:
     if "--listeners" in values:
         raise FlagError("--listeners says it all; give it alone, or --host and --port")
-    host, port = values.get("--host", ""), values.get("--port", "9092")
+    host, port = values.get("--host", "127.0.0.1"), values.get("--port", "9092")
     if not port.isdigit() or int(port) > 65535:
         raise FlagError(f"--port {port!r} is no port; give a number from 0 (any free one) to 65535")
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from kafka_server.cli.flags import FlagError, StartFlags
@@ -26,15 +26,12 @@ if TYPE_CHECKING:
 EXIT_USAGE: Final = 2
 EXIT_BIND: Final = 3
 
-PRELOAD_DELAY_S: Final = 0.25
-"""What a first client needs is loaded when it asks; the rest is loaded this long after the start, bit by bit."""
-
 log = logging.getLogger("kafka_server.server")
 
 
 def start(flags: StartFlags) -> int:
     """Runs a broker until it is told to stop; returns the exit code."""
-    gc.disable()  # nothing that is built while starting is garbage; see _settle
+    gc.disable()  # nothing that is built while starting is garbage; see _tidy_memory
     try:
         settings = load_settings(flags.given, os.environ, flags.config)
     except (ConfigError, FlagError) as error:
@@ -45,6 +42,7 @@ def start(flags: StartFlags) -> int:
     from kafka_server.infrastructure.observability.log import configure
 
     configure(settings.log_level)
+    _remove_ready_file(settings)  # one of an earlier run that was killed would be a lie
     _raise_file_limit()
     loop = _new_event_loop()
     asyncio.set_event_loop(loop)
@@ -53,8 +51,7 @@ def start(flags: StartFlags) -> int:
     except BindError as error:
         return fail(str(error), EXIT_BIND)
     finally:
-        if settings.ready_file:
-            Path(settings.ready_file).unlink(missing_ok=True)
+        _remove_ready_file(settings)
         loop.close()
 
 
@@ -78,7 +75,8 @@ async def _run(settings: Settings) -> int:
     broker = Broker(settings, loop)
     await broker.start()
     _announce(broker)
-    _settle(loop, broker)
+    assert broker.settling is not None
+    broker.settling.add_done_callback(_tidy_memory)
     await stopping.wait()
     log.info("Kafka Server stops: requests in flight have %d ms", settings.shutdown_grace_ms)
     await broker.stop(settings.shutdown_grace_ms)
@@ -96,27 +94,24 @@ def _announce(broker: Broker) -> None:
     if broker.metrics_address is not None:
         log.info("metrics on http://%s/metrics", broker.metrics_address)
     if settings.ready_file:
-        target = Path(settings.ready_file)
-        draft = target.with_name(target.name + ".tmp")
-        draft.write_text("".join(f"{listener}\n" for listener in broker.listeners))
-        draft.replace(target)  # whoever watches the file never sees half of it
+        draft = f"{settings.ready_file}.tmp"
+        with open(draft, "w") as file:
+            file.writelines(f"{listener}\n" for listener in broker.listeners)
+        os.replace(draft, settings.ready_file)  # whoever watches the file never sees half of it
     log.info("Kafka Server started (node %d, cluster %s)", settings.node_id, broker.cluster_id)
 
 
-def _settle(loop: asyncio.AbstractEventLoop, broker: Broker) -> None:
-    """After the start: load what was left for later, then take all of it out of the garbage collector's rounds."""
-    steps = broker.preload_steps()
+def _remove_ready_file(settings: Settings) -> None:
+    if settings.ready_file:
+        with suppress(FileNotFoundError):
+            os.remove(settings.ready_file)
 
-    def step() -> None:
-        for load in steps:
-            load()
-            loop.call_soon(step)
-            return
-        gc.collect()
-        gc.freeze()
-        gc.enable()
 
-    loop.call_later(PRELOAD_DELAY_S, step)
+def _tidy_memory(_: object) -> None:
+    """Takes what a start built, and what lives as long as the process, out of the garbage collector's rounds."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def _handle_signals(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:

@@ -25,18 +25,25 @@ import logging
 from collections.abc import Awaitable, Callable
 from struct import Struct
 from time import perf_counter_ns
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from kafka_protocol.wire import ProtocolError
 
 from kafka_server.application.context import CloseConnection, RequestContext
+from kafka_server.application.explain import EXPLAIN
 from kafka_server.infrastructure.network.framing import FrameBudget, FrameError, FrameReader
 from kafka_server.infrastructure.network.notices import Notices
+from kafka_server.infrastructure.network.routes import (
+    Answer,
+    Buffer,
+    Dispatch,
+    ServedRoute,
+    signed,
+    skip_tagged_fields,
+)
 
 log = logging.getLogger("kafka_server.network")
-
-Buffer = bytes | bytearray | memoryview
-Answer = list[Buffer] | None
+explains = log.isEnabledFor
 
 PENDING: Final = 1
 CONGESTED: Final = 2
@@ -55,56 +62,6 @@ FLUSH_SIZE: Final = 64 * 1024
 _HEADER = Struct(">iih").unpack_from
 _PREFIX = Struct(">ii").pack
 _PREFIX_FLEXIBLE = Struct(">iiB").pack
-
-
-class Route(Protocol):
-    """One API in one version, as the generated dispatch table offers it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def flexible_request(self) -> bool: ...
-    @property
-    def flexible_response(self) -> bool: ...
-    def call(self, context: RequestContext, buffer: bytes | bytearray, offset: int) -> Answer | Awaitable[Answer]: ...
-
-
-class Dispatch(Protocol):
-    """The generated dispatch table, bound to handlers."""
-
-    def lookup(self, api_key: int, version: int) -> Route | None: ...
-
-
-class ServedRoute:
-    """A route and what was counted on it. Counters only grow; metrics read them when asked."""
-
-    __slots__ = (
-        "api_key",
-        "api_version",
-        "call",
-        "failures",
-        "flexible_request",
-        "flexible_response",
-        "name",
-        "request_bytes",
-        "requests",
-        "response_bytes",
-        "total_ns",
-    )
-
-    def __init__(self, route: Route, api_key: int, api_version: int) -> None:
-        self.api_key = api_key
-        self.api_version = api_version
-        self.name = route.name
-        self.call = route.call
-        self.flexible_request = route.flexible_request
-        self.flexible_response = route.flexible_response
-        self.requests = 0
-        self.request_bytes = 0
-        self.response_bytes = 0
-        self.failures = 0
-        self.total_ns = 0
-        """From the decoding of the request to its answer, waiting included."""
 
 
 class Shared:
@@ -133,7 +90,7 @@ class Shared:
 
     def route(self, key: int) -> ServedRoute | None:
         """The route of that pair, remembered for the next request; None when it is not served."""
-        api_key, api_version = key >> 16, _signed(key & 0xFFFF)
+        api_key, api_version = key >> 16, signed(key & 0xFFFF)
         found = self.dispatch.lookup(api_key, api_version)
         if found is None:
             return None
@@ -277,7 +234,7 @@ class Connection(asyncio.BufferedProtocol):
         shared = self._shared
         served = shared.routes.get(key) or shared.route(key)
         if served is None:
-            self._unserved(key >> 16, _signed(key & 0xFFFF), correlation_id)
+            self._unserved(key >> 16, signed(key & 0xFFFF), correlation_id)
             return
         started_ns = perf_counter_ns()
         context = self.context
@@ -296,10 +253,12 @@ class Connection(asyncio.BufferedProtocol):
                 if frame[offset : offset + 1] == b"\0":
                     offset += 1
                 else:
-                    offset = _skip_tagged_fields(frame, offset)
+                    offset = skip_tagged_fields(frame, offset)
             context.api_key = served.api_key
             context.api_version = served.api_version
             context.correlation_id = correlation_id
+            if explains(EXPLAIN):
+                _explain(served, context, len(frame))
             answer = served.call(context, frame, offset)
         except Exception as error:
             self._failed(served, error)
@@ -519,31 +478,6 @@ class Connection(asyncio.BufferedProtocol):
             self.close()
 
 
-def _signed(value: int) -> int:
-    """The int16 with these 16 bits."""
-    return value - 0x10000 if value & 0x8000 else value
-
-
-def _skip_tagged_fields(frame: bytes | bytearray, offset: int) -> int:
-    """The offset behind the header's tagged fields. No version of Kafka defines any, so their content is skipped."""
-    count, offset = _uvarint(frame, offset)
-    for _ in range(count):
-        _, offset = _uvarint(frame, offset)
-        size, offset = _uvarint(frame, offset)
-        offset += size
-        if offset > len(frame):
-            raise FrameError("a tagged field of the request header runs past the end of the frame")
-    return offset
-
-
-def _uvarint(frame: bytes | bytearray, offset: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if offset >= len(frame) or shift > 28:
-            raise FrameError("a tagged field of the request header is cut short or overlong")
-        byte = frame[offset]
-        offset += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, offset
-        shift += 7
+def _explain(served: ServedRoute, context: RequestContext, size: int) -> None:
+    who = f"{context.client_host}:{context.client_port} ({context.client_id})"
+    log.log(EXPLAIN, "%s v%d from %s, %d bytes", served.name, served.api_version, who, size)

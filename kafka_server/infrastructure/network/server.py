@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kafka_server.application.context import RequestContext
-from kafka_server.infrastructure.network.connection import Connection, Dispatch, ServedRoute, Shared
+from kafka_server.infrastructure.network.connection import Connection, Shared
 from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameBudget
 from kafka_server.infrastructure.network.listener import Listener
 from kafka_server.infrastructure.network.notices import Notices
-from kafka_server.infrastructure.network.port_owner import who_listens_on
+from kafka_server.infrastructure.network.routes import Dispatch, ServedRoute
 
 log = logging.getLogger("kafka_server.network")
 
@@ -329,6 +329,8 @@ def _has_ipv6(address: object) -> bool:
 def _why_not(listener: Listener, port: int, error: OSError) -> str:
     where = f"Cannot listen on {listener}"
     if error.errno == errno.EADDRINUSE:
+        from kafka_server.infrastructure.network.port_owner import who_listens_on  # only a failed start needs it
+
         owner = who_listens_on(port)
         return f"{where}: port {port} is taken" + (f" by {owner}" if owner else " by another process")
     if error.errno == errno.EACCES:
