@@ -371,7 +371,7 @@ log.remote.copy.lag.ms long medium cluster-wide none default=0 min=-1
   Age from which a closed segment may be copied to remote storage.
 log.retention.bytes long high cluster-wide yes default=-1
   Size above which a partition drops its oldest segments; -1 sets no bound.
-log.retention.check.interval.ms long medium read-only none default=300000 min=1
+log.retention.check.interval.ms long medium read-only yes default=300000 min=1
   How often it is looked for records to drop by age or size.
 log.retention.hours int high read-only yes default=168
   Hours that records are kept. Counts only when neither log.retention.ms nor log.retention.minutes is set.
@@ -478,7 +478,7 @@ process.roles list high read-only none default=broker,controller values=broker,c
   Roles of this process: broker, controller or both. This program is always both.
 producer.id.expiration.check.interval.ms int low read-only none default=600000 min=1 internal
   How often it is looked for producer ids that have expired.
-producer.id.expiration.ms int low cluster-wide none default=86400000 min=1
+producer.id.expiration.ms int low read-only yes default=86400000 min=1
   How long the sequence numbers of an idle idempotent producer are remembered.
 producer.purgatory.purge.interval.requests int medium read-only none default=1000
   After how many finished produce requests the list of waiting ones is swept.

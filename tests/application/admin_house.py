@@ -67,12 +67,15 @@ class House:
             ConfigHandlers(self.configs, self.loggers),
         ]
 
+    def handler(self, api: str) -> Any:
+        """The method that answers ``api``."""
+        return next(getattr(family, api) for family in self._families if hasattr(family, api))
+
     async def ask(self, api: str, request: Any, response_type: Any, version: int | None = None) -> Any:
         """Sends ``request`` to the handler named ``api`` in ``version`` (the newest when None) and reads its answer."""
         version = request.max_version if version is None else version
-        handle = next(getattr(family, api) for family in self._families if hasattr(family, api))
         self.context.api_version = version
-        answer = handle(self.context, type(request).decode(request.encode(version), version))
+        answer = self.handler(api)(self.context, type(request).decode(request.encode(version), version))
         if inspect.isawaitable(answer):
             answer = await answer
         return response_type.decode(answer.encode(version), version)
