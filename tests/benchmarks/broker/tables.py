@@ -1,0 +1,113 @@
+"""Tables of the broker benchmark.
+
+Owns: what is computed from the samples: medians, ratios of the same round, percentiles.
+Must never know: how a sample was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from tests.benchmarks.broker.workloads import Connections, Idle, Load, Throughput
+from tests.benchmarks.report import Table, significant
+
+
+@dataclass(slots=True)
+class Samples:
+    """Everything that was measured. Keys are the names of the contestants; lists hold one entry per round."""
+
+    throughput: dict[str, dict[tuple[Load, str], list[Throughput]]] = field(default_factory=dict)
+    latency: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    idle: dict[str, list[Idle]] = field(default_factory=dict)
+    connections: dict[str, Connections] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+
+def percentile(samples: Sequence[float], percent: float) -> float:
+    ordered = sorted(samples)
+    return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
+
+
+def ratio_of_rounds(ours: Sequence[Throughput], peers: Sequence[Throughput]) -> float:
+    """The median of the rounds' ratios: what disturbs the machine for minutes disturbs both sides of one round."""
+    return median(mine.rate / other.rate for mine, other in zip(ours, peers, strict=False))
+
+
+def throughput_table(names: Sequence[str], samples: Samples, title: str) -> Table:
+    ours = names[0]
+    columns = ["run", *(f"{name} MB/s" for name in names), *(f"vs {name}" for name in names[1:]), "client CPU"]
+    table = Table(title, columns)
+    for key in samples.throughput[ours]:
+        load, run = key
+        rounds = {name: samples.throughput[name].get(key, []) for name in names}
+        rates = [significant(median(run.rate for run in rounds[name])) if rounds[name] else "-" for name in names]
+        ratios = [
+            f"{ratio_of_rounds(rounds[ours], rounds[name]):.2f}x" if rounds[name] and rounds[ours] else "-"
+            for name in names[1:]
+        ]
+        share = median(each.client_cpu_s / each.seconds for each in rounds[ours]) if rounds[ours] else 0
+        table.add(f"{run} {load.label}", *rates, *ratios, f"{share:.2f} cores")
+    return table
+
+
+def cpu_seconds_per_gigabyte(samples: Samples, name: str, size: int) -> float | None:
+    """Broker CPU seconds per GB moved, produce and consume runs of one message size taken together."""
+    runs = [
+        run for (load, _), rounds in samples.throughput.get(name, {}).items() if load.size == size for run in rounds
+    ]
+    megabytes = sum(run.megabytes for run in runs)
+    return sum(run.broker_cpu_s for run in runs) / (megabytes / 1e3) if megabytes else None
+
+
+def summary_table(names: Sequence[str], samples: Samples) -> Table:
+    """Everything that is not MB/s: one row per figure, one column per broker, then the ratios peer / ours."""
+    columns = ["figure (smaller is better)", *names, *(f"{name} / ours" for name in names[1:])]
+    table = Table("Latency, CPU, start and memory", columns)
+
+    def row(label: str, unit: str, values: Sequence[float | None]) -> None:
+        if all(value is None for value in values):
+            return
+        cells = ["-" if value is None else f"{significant(value)} {unit}" for value in values]
+        ratios = [
+            "-" if value is None or not values[0] else f"{significant(value / values[0], 2)}x" for value in values[1:]
+        ]
+        table.add(label, *cells, *ratios)
+
+    for run, label in (("produce_latency", "produce latency"), ("end_to_end_latency", "end-to-end latency")):
+        for percent in (50, 99):
+            row(
+                f"{label}, one in flight, p{percent}",
+                "ms",
+                [percentile(found, percent) if (found := samples.latency[name].get(run)) else None for name in names],
+            )
+    for size in (100, 1024, 100 * 1024):
+        row(
+            f"broker CPU per GB produced or consumed, {size} B messages",
+            "s",
+            [cpu_seconds_per_gigabyte(samples, name, size) for name in names],
+        )
+    row(
+        "peak resident memory under load",
+        "MiB",
+        [
+            max((run.peak_mb for rounds in samples.throughput[name].values() for run in rounds), default=None)
+            for name in names
+        ],
+    )
+    idle = [samples.idle.get(name, []) for name in names]
+    row(
+        "process start to first ApiVersions reply",
+        "ms",
+        [median(each.start_s for each in found) * 1e3 if found else None for found in idle],
+    )
+    row("resident memory, idle", "MiB", [median(each.idle_mb for each in found) if found else None for found in idle])
+    held = [samples.connections.get(name) for name in names]
+    count = next((each.count for each in held if each), 0)
+    row(
+        f"resident memory added by {count:,} idle connections",
+        "MiB",
+        [each.with_mb - each.before_mb if each else None for each in held],
+    )
+    return table
