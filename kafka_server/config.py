@@ -1,9 +1,10 @@
 """Owns: where settings come from and who wins: flags > KAFKA_* variables > file > defaults.
 Must never know: what a setting does, sockets, services.
 
-Keys, types, bounds and defaults are those of ``domain.config_def``; this module adds the sources, so that an error can
-say ``server.properties:12`` or ``variable KAFKA_NODE_ID``, and a few keys of our own (``OWN_KEYS``). A Kafka key that
-this broker does not obey, and a key nobody knows, are accepted and reported once: files are meant to be read unchanged.
+Keys, types, bounds and defaults are those of ``domain.config_def``, ours among Kafka's: KAFKA_STORAGE=memory works like
+any other variable. This module adds the sources, so that an error can say ``server.properties:12`` or ``variable
+KAFKA_NODE_ID``. A Kafka key that this broker does not obey, and a key nobody knows, are accepted and reported once:
+files are meant to be read unchanged.
 """
 
 from __future__ import annotations
@@ -14,48 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kafka_server.domain.config_def import ConfigKey, ConfigType, ConfigValue, broker_keys
+from kafka_server.domain.config_def import ConfigKey, ConfigValue, broker_keys
 from kafka_server.domain.errors import InvalidConfig
 from kafka_server.infrastructure.network.listener import Listener
-
-OWN_KEYS: Final[Mapping[str, ConfigKey]] = {
-    key.name: key
-    for key in (
-        ConfigKey(
-            "storage", ConfigType.STRING, "high", "read-only", True,
-            "Where records are kept: `memory` forgets them when the server stops, `disk` keeps them in log.dirs.",
-            default="memory", values=("memory", "disk"),
-        ),
-        ConfigKey(
-            "cluster.id", ConfigType.STRING, "low", "read-only", True,
-            "Id of the cluster as clients see it; without it each start draws a new one.",
-            default="", pattern="[A-Za-z0-9_-]{0,64}",
-        ),
-        ConfigKey(
-            "log.level", ConfigType.STRING, "medium", "read-only", True,
-            "Least important lines that are logged; `explain` tells what happens to each request, for learners.",
-            default="info", values=("debug", "explain", "info", "warning", "error"),
-        ),
-        ConfigKey(
-            "metrics.port", ConfigType.INT, "medium", "read-only", True,
-            "Port of /metrics, /livez and /readyz; -1 leaves them off, 0 takes any free port.",
-            default="-1", bounds=(-1, 65535),
-        ),
-        ConfigKey(
-            "metrics.host", ConfigType.STRING, "medium", "read-only", True,
-            "Address on which the metrics are served.", default="127.0.0.1",
-        ),
-        ConfigKey(
-            "ready.file", ConfigType.STRING, "low", "read-only", True,
-            "File that is written when clients can connect: one line NAME://host:port per listener.", default="",
-        ),
-        ConfigKey(
-            "shutdown.grace.ms", ConfigType.INT, "low", "read-only", True,
-            "How long requests in flight may take to finish when the server stops.", default="3000", bounds=(0, None),
-        ),
-    )
-}  # fmt: skip
-"""Keys of this server that Kafka does not have. KAFKA_STORAGE=memory works like any other variable."""
 
 ENVIRONMENT_OF_SCRIPTS: Final = frozenset(
     (
@@ -117,8 +79,8 @@ class Settings:
     known keys without effect."""
 
     def broker_texts(self) -> dict[str, str]:
-        """The Kafka keys that somebody set, as texts; the rest of the server reads its settings from these."""
-        return {key: given.text for key, given in self.given.items() if key in broker_keys()}
+        """All that somebody set, as texts; the rest of the server reads its settings from these, and shows them."""
+        return {key: given.text for key, given in self.given.items()}
 
 
 # ---- sources -----------------------------------------------------------------------------------------------------
@@ -213,7 +175,7 @@ class _Reader:
         self._given = given
 
     def value(self, name: str) -> ConfigValue:
-        key = OWN_KEYS.get(name) or broker_keys()[name]
+        key = broker_keys()[name]
         entry = self._given.get(name)
         if entry is not None:
             return checked(key, entry)
@@ -302,7 +264,7 @@ def _notes(given: Mapping[str, Given]) -> Iterator[str]:
 
 def _is_known(key: str) -> bool:
     # listener.name.<name>.<key> sets a key for one listener.
-    return key in OWN_KEYS or key in broker_keys() or key.startswith("listener.name.")
+    return key in broker_keys() or key.startswith("listener.name.")
 
 
 def _node_id(read: _Reader) -> int:

@@ -54,7 +54,8 @@ class ConfigService:
         ids = dict.fromkeys(("node.id", "broker.id"), str(node_id))
         self._layers = ConfigLayers({**static, **ids})
         self._load_dynamic()
-        self._warn_of_no_effect(broker_keys(), static)
+        # Of static keys that nobody knows the reader of the settings tells, with the place where they are set.
+        self._warn_of_no_effect(broker_keys(), (name for name in static if name in broker_keys()))
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 

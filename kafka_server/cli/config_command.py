@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from kafka_server.cli.flags import StartFlags
 from kafka_server.cli.start import EXIT_USAGE, fail
-from kafka_server.config import OWN_KEYS, ConfigError, Settings, load_settings
+from kafka_server.config import ConfigError, Settings, load_settings
 from kafka_server.domain.config_def import ConfigKey, broker_keys
 
 HIDDEN = "[hidden]"
@@ -22,7 +22,7 @@ def show(flags: StartFlags, show_all: bool, name: str | None) -> int:
         settings = load_settings(flags.given, os.environ, flags.config)
     except ConfigError as error:
         return fail(str(error), EXIT_USAGE)
-    keys: dict[str, ConfigKey] = {**dict(broker_keys().items()), **OWN_KEYS}
+    keys: dict[str, ConfigKey] = dict(broker_keys().items())
     if name is not None:
         if name not in keys:
             return fail(f"there is no setting {name}", EXIT_USAGE)
