@@ -1,7 +1,8 @@
 """Owns: creating, growing, deleting and finding topics, with every check that Apache Kafka makes.
 Must never know: the wire, how topics and logs are stored, who is allowed to do what.
 
-Changes run one at a time, as they do in Kafka's controller, so that two clients cannot create the same topic at once.
+Changes run one at a time, as they do in Kafka's controller, so that two clients cannot create the same topic at once,
+and to their end even when the client that asked is gone.
 
 The topics that Kafka keeps for itself (``__consumer_offsets`` and its kin) are no logs here: offsets live in the
 offset repository. They are therefore neither listed nor created, and asking for one answers
@@ -11,7 +12,6 @@ groups, because FindCoordinator says where a group lives.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from kafka_server.application.config_service import ConfigService
 from kafka_server.application.ports import TopicRepository
 from kafka_server.application.replica_manager import ReplicaManager
+from kafka_server.application.serial_work import SerialWork
 from kafka_server.domain.errors import (
     DomainError,
     InvalidConfig,
@@ -64,7 +65,7 @@ class NewTopic:
 class TopicService:
     """The topics of one broker, which is the only one of its cluster."""
 
-    __slots__ = ("_changing", "_configs", "_node_id", "_random_bytes", "_replicas", "_topics")
+    __slots__ = ("_changing", "_configs", "_node_id", "_on_delete", "_random_bytes", "_replicas", "_topics")
 
     def __init__(
         self,
@@ -79,7 +80,8 @@ class TopicService:
         self._replicas = replicas
         self._configs = configs
         self._random_bytes = random_bytes
-        self._changing = asyncio.Lock()
+        self._on_delete: list[Callable[[Topic], None]] = []
+        self._changing = SerialWork()
 
     async def start(self) -> None:
         """Opens every topic that is stored."""
@@ -122,8 +124,7 @@ class TopicService:
             return [
                 PolicyViolation(f"More than {PARTITIONS_PER_REQUEST_MAX} partitions in one request") for _ in wanted
             ]
-        async with self._changing:
-            return [await self._create_or_error(new, validate_only) for new in wanted]
+        return await self._changing.run(self._create_all(wanted, validate_only))
 
     async def create_for_client(self, name: str) -> Topic:
         """Creates a topic with the broker's defaults because a client asked for its metadata. Raises as ``get``, and
@@ -132,15 +133,20 @@ class TopicService:
         check_topic_name(name)
         if is_internal(name) or name == CLUSTER_METADATA_TOPIC:
             raise UnknownTopicOrPartition
-        async with self._changing:
-            existing = self._topics.get(name)
-            return existing if existing is not None else await self._create(NewTopic(name), validate_only=False)
+        return await self._changing.run(self._create_unless_there(name))
 
-    async def _create_or_error(self, new: NewTopic, validate_only: bool) -> Topic | DomainError:
-        try:
-            return await self._create(new, validate_only)
-        except DomainError as error:
-            return error
+    async def _create_unless_there(self, name: str) -> Topic:
+        existing = self._topics.get(name)
+        return existing if existing is not None else await self._create(NewTopic(name), validate_only=False)
+
+    async def _create_all(self, wanted: Sequence[NewTopic], validate_only: bool) -> list[Topic | DomainError]:
+        outcomes: list[Topic | DomainError] = []
+        for new in wanted:
+            try:
+                outcomes.append(await self._create(new, validate_only))
+            except DomainError as error:
+                outcomes.append(error)
+        return outcomes
 
     async def _create(self, new: NewTopic, validate_only: bool) -> Topic:
         self._check_new_name(new.name)
@@ -231,42 +237,52 @@ class TopicService:
 
         Raises UnknownTopicOrPartition, InvalidPartitions, InvalidReplicaAssignment, PolicyViolation.
         """
-        async with self._changing:
-            topic = self._topics.get(name)
-            if topic is None:
-                raise UnknownTopicOrPartition
-            present = topic.partition_count
-            if count == present:
-                raise InvalidPartitions(f"Topic already has {present} partition(s)")
-            if count < present:
-                raise InvalidPartitions(
-                    f"The topic {name} currently has {present} partition(s); {count} would not be an increase"
-                )
-            if count - present > PARTITIONS_PER_REQUEST_MAX:
-                raise PolicyViolation(f"More than {PARTITIONS_PER_REQUEST_MAX} partitions in one request")
-            if assignments is not None:
-                if len(assignments) != count - present:
-                    raise InvalidReplicaAssignment(
-                        f"{count - present} partition(s) are to be added, but {len(assignments)} are assigned"
-                    )
-                for broker_ids in assignments:
-                    self._check_assignment(broker_ids)
-            if validate_only:
-                return
-            topic.partition_count = count
-            try:
-                await self._topics.update(topic)
-            except BaseException:
-                topic.partition_count = present
-                raise
-            await self._replicas.open_topic(topic)
+        await self._changing.run(self._create_partitions(name, count, assignments, validate_only))
+
+    async def _create_partitions(
+        self, name: str, count: int, assignments: Sequence[Sequence[int]] | None, validate_only: bool
+    ) -> None:
+        topic = self._topics.get(name)
+        if topic is None:
+            raise UnknownTopicOrPartition
+        present = topic.partition_count
+        self._check_growth(name, present, count, assignments)
+        if validate_only:
+            return
+        topic.partition_count = count
+        try:
+            await self._topics.update(topic)
+        except BaseException:
+            topic.partition_count = present
+            raise
+        await self._replicas.open_topic(topic)
         log.info("Topic %s grew from %d to %d partitions", name, present, count)
+
+    def _check_growth(self, name: str, present: int, count: int, assignments: Sequence[Sequence[int]] | None) -> None:
+        if count == present:
+            raise InvalidPartitions(f"Topic already has {present} partition(s)")
+        if count < present:
+            raise InvalidPartitions(
+                f"The topic {name} currently has {present} partition(s); {count} would not be an increase"
+            )
+        if count - present > PARTITIONS_PER_REQUEST_MAX:
+            raise PolicyViolation(f"More than {PARTITIONS_PER_REQUEST_MAX} partitions in one request")
+        if assignments is None:
+            return
+        if len(assignments) != count - present:
+            raise InvalidReplicaAssignment(
+                f"{count - present} partition(s) are to be added, but {len(assignments)} are assigned"
+            )
+        for broker_ids in assignments:
+            self._check_assignment(broker_ids)
 
     async def delete(self, topic: Topic) -> None:
         """Deletes a topic with its records. Raises UnknownTopicId when it is gone already."""
-        async with self._changing:
-            if self._topics.get_by_id(topic.topic_id) is not topic:
-                raise UnknownTopicId
-            await self._topics.remove(topic)
-            await self._replicas.remove_topic(topic)
+        await self._changing.run(self._delete(topic))
+
+    async def _delete(self, topic: Topic) -> None:
+        if self._topics.get_by_id(topic.topic_id) is not topic:
+            raise UnknownTopicId
+        await self._topics.remove(topic)
+        await self._replicas.remove_topic(topic)
         log.info("Deleted topic %s, id %s", topic.name, topic.topic_id.hex())

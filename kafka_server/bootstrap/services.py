@@ -71,7 +71,9 @@ class Services:
     def topics(self) -> TopicService:
         from kafka_server.application.topic_service import TopicService
 
-        return TopicService(self.cluster.node_id, self.topic_repository, self.replicas, self.configs)
+        topics = TopicService(self.cluster.node_id, self.topic_repository, self.replicas, self.configs)
+        topics.on_delete(lambda topic: self.offsets.forget_topic(topic.name))
+        return topics
 
     @cached_property
     def producer(self) -> ProducerService:
