@@ -15,14 +15,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.clients.broker import BrokerProcess
-from tests.clients.driver import Driver
+from tests.clients.driver import Driver, DriverError
 from tests.clients.registry import CLIENTS, Client
 from tests.clients.results import Results
+from tests.clients.wire_probe import serves
 from tests.peers import PeerMissingError, skip_or_fail
+
+pytest.register_assert_rewrite("tests.clients.records")
 
 BY_NAME = {client.name: client for client in CLIENTS}
 
@@ -44,13 +46,20 @@ class Drivers:
         self._bootstrap = bootstrap
         self._folder = folder
         self._running: dict[str, Driver] = {}
+        self._broken: dict[str, DriverError] = {}
 
     def get(self, client: Client) -> Driver:
-        """Raises PeerMissingError when the client is not installed."""
+        """Raises PeerMissingError when the client is not installed, DriverError when its driver does not start."""
+        if client.name in self._broken:
+            raise self._broken[client.name]
         running = self._running.get(client.name)
         if running is None or not running.alive:
             log = self._folder / f"{client.name.replace(' ', '-')}-{uuid.uuid4().hex[:4]}.log"
-            running = self._running[client.name] = Driver(client.name, client.command(), self._bootstrap, log)
+            try:
+                running = self._running[client.name] = Driver(client.name, client.command(), self._bootstrap, log)
+            except DriverError as error:
+                self._broken[client.name] = error
+                raise
         return running
 
     def close(self) -> None:
@@ -97,14 +106,21 @@ def able(driver: Driver) -> Callable[..., None]:
     return check
 
 
+class Admin(AdminClient):
+    """The reference client, for what a test needs besides the operation that it is about."""
+
+    def __init__(self, bootstrap: str) -> None:
+        super().__init__({"bootstrap.servers": bootstrap, "broker.address.family": "v4"})
+        self.bootstrap = bootstrap
+
+
 @pytest.fixture(scope="session")
-def admin(broker: str) -> AdminClient:
-    """The reference for what a test needs besides the operation that it is about."""
-    return AdminClient({"bootstrap.servers": broker, "broker.address.family": "v4"})
+def admin(broker: str) -> Admin:
+    return Admin(broker)
 
 
 @pytest.fixture
-def topic(request: pytest.FixtureRequest, admin: AdminClient) -> str:
+def topic(request: pytest.FixtureRequest, admin: Admin) -> str:
     """An empty topic of three partitions."""
     return new_topic(admin, request.node.name)
 
@@ -115,26 +131,15 @@ def unique(label: str) -> str:
     return f"{kept[:80].strip('-')}-{uuid.uuid4().hex[:6]}"
 
 
-def new_topic(admin: AdminClient, label: str, partitions: int = 3, configs: dict[str, str] | None = None) -> str:
+def new_topic(admin: Admin, label: str, partitions: int = 3, configs: dict[str, str] | None = None) -> str:
     name = unique(label)
     (future,) = admin.create_topics([NewTopic(name, partitions, 1, config=configs or {})]).values()
     future.result(15)
-    eventually(lambda: _leads(admin, name, partitions))
+    eventually(lambda: all(serves(admin.bootstrap, name, each) for each in range(partitions)))
     return name
 
 
-def _leads(admin: AdminClient, topic: str, partitions: int) -> bool:
-    """Every partition answers: Kafka lists partitions before it leads them, and KafkaJS then sends a batch twice."""
-    latest = {TopicPartition(topic, each): OffsetSpec.latest() for each in range(partitions)}
-    try:
-        for future in admin.list_offsets(latest, request_timeout=5).values():
-            future.result(6)
-    except KafkaException:
-        return False
-    return True
-
-
-def eventually(true: Callable[[], bool], seconds: float = 5.0) -> None:
+def eventually(true: Callable[[], bool], seconds: float = 15.0) -> None:
     """Kafka answers an administrator when the controller has decided; its brokers learn of it a moment later."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from tests.clients import records
-from tests.clients.conftest import eventually, new_topic, unique
+from tests.clients.conftest import Admin, eventually, new_topic, unique
 from tests.clients.driver import Driver, DriverError
 
 Able = Callable[..., None]
@@ -37,14 +36,14 @@ def test_a_topic_that_exists_is_not_created_again(driver: Driver, able: Able, to
 
 
 @pytest.mark.feature("describe topic")
-def test_a_topic_is_described_with_its_partitions(driver: Driver, able: Able, admin: AdminClient) -> None:
+def test_a_topic_is_described_with_its_partitions(driver: Driver, able: Able, admin: Admin) -> None:
     able("describe_topic")
     topic = new_topic(admin, f"described-{driver.name}", partitions=5)
     assert driver.ask("describe_topic", topic=topic) == {"partitions": 5}
 
 
 @pytest.mark.feature("describe configs")
-def test_the_configs_of_a_topic_show_defaults_and_overrides(driver: Driver, able: Able, admin: AdminClient) -> None:
+def test_the_configs_of_a_topic_show_defaults_and_overrides(driver: Driver, able: Able, admin: Admin) -> None:
     able("describe_configs")
     topic = new_topic(admin, f"configs-{driver.name}", configs={"max.message.bytes": "2000000"})
     configs = driver.ask("describe_configs", topic=topic)["configs"]
@@ -83,7 +82,7 @@ def test_deleted_records_move_the_start_of_the_log(driver: Driver, able: Able, t
 
 
 @pytest.mark.feature("delete topic")
-def test_a_deleted_topic_is_gone(driver: Driver, able: Able, topic: str, admin: AdminClient) -> None:
+def test_a_deleted_topic_is_gone(driver: Driver, able: Able, topic: str, admin: Admin) -> None:
     able("delete_topic")
     driver.ask("delete_topic", topic=topic)
     eventually(lambda: topic not in admin.list_topics(timeout=5).topics)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from tests.clients import records
-from tests.clients.conftest import new_topic, unique
+from tests.clients.conftest import Admin, new_topic, unique
 from tests.clients.driver import Driver
 
 Able = Callable[..., None]
 
 
 @pytest.mark.feature("group of two")
-def test_a_second_member_takes_over_a_part_of_the_partitions(driver: Driver, able: Able, admin: AdminClient) -> None:
+def test_a_second_member_takes_over_a_part_of_the_partitions(driver: Driver, able: Able, admin: Admin) -> None:
     able("group_of_two")
     topic, group = new_topic(admin, f"shared-{driver.name}", partitions=4), unique(f"pair-{driver.name}")
     written = records.make(topic, 16, partitions=4, lacks=driver.lacks)

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from tests.clients import records
-from tests.clients.conftest import BY_NAME, Drivers, new_topic
+from tests.clients.conftest import BY_NAME, Admin, Drivers, new_topic
 from tests.clients.driver import Driver, DriverError
 from tests.clients.registry import CLIENTS
 from tests.clients.wire_probe import CODECS, batch_codecs
@@ -90,7 +89,7 @@ class Library:
 
 
 @pytest.fixture(scope="session")
-def library(drivers: Drivers, admin: AdminClient) -> Library:
+def library(drivers: Drivers, admin: Admin) -> Library:
     filled = Library()
     for client in CLIENTS:
         try:

@@ -68,8 +68,8 @@ def driver_classes(version: str) -> Path:
     sources = sorted(JAVA_SOURCES.glob("*.java"))
     if not all((classes / f"{source.stem}.class").exists() for source in sources):
         raise PeerMissingError(f"the Java drivers for {version} are not compiled; run `make peers`")
-    newest = max(source.stat().st_mtime for source in sources)
-    if min((classes / f"{source.stem}.class").stat().st_mtime for source in sources) < newest:
+    newest = max((source.stat().st_mtime for source in sources), default=0.0)
+    if sources and min((classes / f"{source.stem}.class").stat().st_mtime for source in sources) < newest:
         raise PeerMissingError(f"the Java drivers for {version} are older than their source; run `make peers`")
     return classes
 
@@ -82,7 +82,7 @@ def compile_drivers(version: str) -> Path:
     classes = CLASS_PATHS / f"drivers-{version}"
     subprocess.run(
         [
-            *(compiler, "-nowarn", "-proc:none", "-d", str(classes), "-cp", class_path(version)),
+            *(compiler, "-nowarn", "-Xlint:-options", "-proc:none", "-d", str(classes), "-cp", class_path(version)),
             *(str(source) for source in sorted(JAVA_SOURCES.glob("*.java"))),
         ],
         check=True,

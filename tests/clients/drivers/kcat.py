@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.clients.drivers.wire import WAIT_SECONDS_MAX, Deadline, Json, decode, headers_of, record, serve
 
-# The program writes the parts of a record after each other; lengths make them safe to cut apart. %K and %S are -1 for null.
+# The program writes the parts of a record after each other; lengths, -1 for null, make them safe to cut apart.
 FORMAT = "%p %o %T %K %S %k%s %h\x1e\n"
 END_OF_RECORD = b"\x1e\n"
 
@@ -35,19 +35,21 @@ class Driver:
     def produce(self, topic: str, codec: str, idempotent: bool, records: list[Json]) -> Json:
         """One run per record: headers and the null key belong to a run. A file is sent whole as one value."""
         for each in records:
-            value = decode(each["value"])
+            key, value = decode(each["key"]), decode(each["value"])
             arguments = ["-P", "-t", topic, "-p", str(each["partition"]), "-z", codec]
             arguments += ["-X", f"enable.idempotence={str(idempotent).lower()}"]
-            if (key := decode(each["key"])) is not None:
-                arguments += ["-k", key.decode()]
             for name, data in headers_of(each):
                 arguments += ["-H", name if data is None else f"{name}={data.decode()}"]
-            if value is None:
-                self._run(*arguments, "-Z", "-l", "/dev/null")
+            if not value:
+                # An empty file sends nothing: an empty value is a line that ends after its key, a null one with -Z.
+                assert key is not None
+                self._bytes(*arguments, "-K:", *(["-Z"] if value is None else []), stdin=key + b":\n")
                 continue
+            if key is not None:
+                arguments += ["-k", key.decode()]
             with tempfile.NamedTemporaryFile() as file:
                 Path(file.name).write_bytes(value)
-                self._run(*arguments, file.name)
+                self._bytes(*arguments, file.name)
         return {"offsets": [None] * len(records)}
 
     def consume(self, topic: str, partitions: list[int], count: int) -> Json:
@@ -116,10 +118,9 @@ class Driver:
     def _run(self, *arguments: str) -> str:
         return self._bytes(*arguments).decode()
 
-    def _bytes(self, *arguments: str) -> bytes:
-        done = subprocess.run(
-            [*self.base, *arguments], capture_output=True, timeout=WAIT_SECONDS_MAX, stdin=subprocess.DEVNULL
-        )
+    def _bytes(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        command = [*self.base, *arguments]
+        done = subprocess.run(command, capture_output=True, timeout=WAIT_SECONDS_MAX, input=stdin, check=False)
         sys.stderr.buffer.write(done.stderr)
         if done.returncode != 0:
             raise RuntimeError(f"kcat ended with {done.returncode}: {done.stderr.decode(errors='replace')[-500:]}")
@@ -186,7 +187,7 @@ def _cut(output: bytes, at: int, size: int) -> tuple[bytes | None, int]:
 
 
 def main() -> None:
-    version = subprocess.run(["kcat", "-V"], capture_output=True, text=True).stdout
+    version = subprocess.run(["kcat", "-V"], capture_output=True, text=True, check=True).stdout
     number = re.search(r"Version (\S+).*librdkafka (\S+)", version)
     assert number is not None, version
     driver = Driver(sys.argv[1])
