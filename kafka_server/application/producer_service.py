@@ -26,6 +26,7 @@ from kafka_server.domain.record_batch import (
     HEADER_SIZE,
     LOG_APPEND_TIME,
     PREFIX_SIZE,
+    TRANSACTIONAL,
     BatchHeader,
     assigned_prefix,
     check_client_batch,
@@ -42,6 +43,7 @@ _WALK_COMPRESSED_SIZE_MAX = 4096
 _NO_TIME = -1
 _TIME_MIN, _TIME_MAX = -(2**63), 2**63 - 1
 _PRODUCER_ID_BLOCK = 1000
+_new_tuple = tuple.__new__
 
 
 class Appended(NamedTuple):
@@ -90,7 +92,7 @@ class ProducerService:
             or header.max_timestamp > now_ms + settings.message_timestamp_after_ms_max
         ):
             records, header = self._look_into(records, header, settings, now_ms)
-        return self._store(replica, records, header, now_ms)
+        return self._store(replica, memoryview(records), header, now_ms)
 
     def append_rebuilt(self, replica: Replica, batch: Buffer, *, by_admin: bool = False) -> Appended:
         """Appends a batch that the broker built itself from message sets of an old format.
@@ -109,38 +111,39 @@ class ProducerService:
             for waiter in ready:
                 waiter.wake()
 
-    def _store(self, replica: Replica, records: Buffer, header: BatchHeader, now_ms: int) -> Appended:
+    def _store(self, replica: Replica, records: memoryview, header: BatchHeader, now_ms: int) -> Appended:
         partition = replica.partition
-        stamp = header.max_timestamp if header.attributes & LOG_APPEND_TIME else _NO_TIME
-        repeated = partition.admit(header)
-        if repeated is not None:
-            log.debug("Producer %d repeats the batch at offset %d", header.producer_id, repeated.first_offset)
-            stamp = repeated.timestamp if stamp != _NO_TIME else _NO_TIME
-            return Appended(repeated.first_offset, stamp, partition.log_start_offset, None)
+        attributes = header.attributes
+        max_timestamp = header.max_timestamp
+        stamp = max_timestamp if attributes & LOG_APPEND_TIME else _NO_TIME
+        if header.producer_id >= 0 or attributes & TRANSACTIONAL:
+            repeated = partition.admit(header)
+            if repeated is not None:
+                log.debug("Producer %d repeats the batch at offset %d", header.producer_id, repeated.first_offset)
+                stamp = repeated.timestamp if stamp != _NO_TIME else _NO_TIME
+                return Appended(repeated.first_offset, stamp, partition.log_start_offset, None)
         size = len(records)
         if size > replica.topic.settings.segment_bytes:
             raise RecordListTooLarge
         base_offset = partition.log_end_offset
         pending = replica.log.append(
             assigned_prefix(base_offset, header.batch_length, partition.leader_epoch),
-            memoryview(records)[PREFIX_SIZE:],
+            records[PREFIX_SIZE:],
             base_offset,
             base_offset + header.last_offset_delta,
-            header.max_timestamp,
+            max_timestamp,
         )
-        partition.advance(header, header.max_timestamp, now_ms)
+        partition.advance(header, now_ms, is_safe=pending is None)
         counters = replica.counters
         counters.messages_in += header.record_count
         counters.bytes_in += size
         if log.isEnabledFor(EXPLAIN):
             _explain(replica, header, base_offset)
-        if pending is None:
-            partition.acknowledge(partition.log_end_offset)
-            if replica.waiters:
-                self._tell_waiters(replica, size)
-        else:
+        if pending is not None:
             pending = self._when_safe(pending, replica, partition.log_end_offset, size)
-        return Appended(base_offset, stamp, partition.log_start_offset, pending)
+        elif replica.waiters:
+            self._tell_waiters(replica, size)
+        return _new_tuple(Appended, (base_offset, stamp, partition.log_start_offset, pending))
 
     def _tell_waiters(self, replica: Replica, size: int) -> None:
         for waiter in replica.waiters:
@@ -174,14 +177,15 @@ class ProducerService:
         target = codec if settings.compression_type == "producer" else target_codec(settings.compression_type)
         max_timestamp = header.max_timestamp
         payload: Buffer | None = None
-        if target != codec or _must_walk(header, settings, now_ms) or _may_walk(header, len(block)):
+        if target != codec or _may_walk(header, len(block)) or _must_walk(header, settings, now_ms):
             payload = self._compression.decompress(codec, block) if codec else block
+            bounded = not settings.log_append_time
             max_timestamp = check_records(
                 header,
                 payload,
                 key_required=settings.cleanup_compact,
-                timestamp_min=_TIME_MIN if settings.log_append_time else _timestamp_min(settings, now_ms),
-                timestamp_max=_TIME_MAX if settings.log_append_time else _timestamp_max(settings, now_ms),
+                timestamp_min=now_ms - settings.message_timestamp_before_ms_max if bounded else _TIME_MIN,
+                timestamp_max=now_ms + settings.message_timestamp_after_ms_max if bounded else _TIME_MAX,
             )
         attributes = header.attributes
         if settings.log_append_time:
@@ -209,23 +213,14 @@ def _must_walk(header: BatchHeader, settings: TopicSettings, now_ms: int) -> boo
         return True
     if settings.log_append_time:
         return False
-    return settings.message_timestamp_before_ms_max < _TIME_MAX or header.max_timestamp > _timestamp_max(
-        settings, now_ms
-    )
+    latest = now_ms + settings.message_timestamp_after_ms_max
+    return settings.message_timestamp_before_ms_max < _TIME_MAX or header.max_timestamp > latest
 
 
 def _may_walk(header: BatchHeader, block_size: int) -> bool:
     if header.record_count > _WALK_RECORDS_MAX:
         return False
     return not header.attributes & CODEC_MASK or block_size <= _WALK_COMPRESSED_SIZE_MAX
-
-
-def _timestamp_min(settings: TopicSettings, now_ms: int) -> int:
-    return max(_TIME_MIN, now_ms - settings.message_timestamp_before_ms_max)
-
-
-def _timestamp_max(settings: TopicSettings, now_ms: int) -> int:
-    return min(_TIME_MAX, now_ms + settings.message_timestamp_after_ms_max)
 
 
 def target_codec(compression_type: str) -> int:

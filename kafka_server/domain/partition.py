@@ -87,12 +87,16 @@ class Partition:
                 raise InvalidTxnState("The batch does not belong to a transaction that is open in this partition")
         return None
 
-    def advance(self, header: BatchHeader, timestamp: int, now_ms: int) -> None:
-        """The admitted batch was written at ``log_end_offset``; ``timestamp`` is the largest one it was stored with."""
+    def advance(self, header: BatchHeader, now_ms: int, *, is_safe: bool) -> None:
+        """The admitted batch was written at ``log_end_offset``. ``is_safe`` says that readers may see it already;
+        otherwise ``acknowledge`` will.
+        """
         base_offset = self.log_end_offset
-        self.log_end_offset = base_offset + header.last_offset_delta + 1
+        self.log_end_offset = end_offset = base_offset + header.last_offset_delta + 1
+        if is_safe:
+            self.high_watermark = end_offset
         if header.producer_id >= 0:
-            self.producers.record(header, base_offset, timestamp, now_ms)
+            self.producers.record(header, base_offset, now_ms)
 
     def acknowledge(self, end_offset: int) -> None:
         """Everything below ``end_offset`` is as safe as the flush policy promises; readers may see it."""
@@ -229,5 +233,5 @@ class Partition:
             self._epochs.append(EpochEntry(header.leader_epoch, header.base_offset))
             self.leader_epoch = max(self.leader_epoch, header.leader_epoch)
         if header.producer_id >= 0 and header.base_sequence >= 0:
-            self.producers.record(header, header.base_offset, header.max_timestamp, header.max_timestamp)
+            self.producers.record(header, header.base_offset, header.max_timestamp)
         self.log_end_offset = self.high_watermark = header.last_offset + 1

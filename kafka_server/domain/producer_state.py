@@ -108,8 +108,8 @@ class ProducerStates:
             raise InvalidTxnState(f"Producer {header.producer_id} has an open transaction in this partition")
         return None
 
-    def record(self, header: BatchHeader, base_offset: int, timestamp: int, now_ms: int) -> None:
-        """Remembers that the batch was appended at ``base_offset``."""
+    def record(self, header: BatchHeader, base_offset: int, now_ms: int) -> None:
+        """Remembers that the batch was appended at ``base_offset``, with the header that it was stored with."""
         entries = self._entries
         entry = entries.pop(header.producer_id, None)
         if entry is None:
@@ -122,7 +122,7 @@ class ProducerStates:
         entries[header.producer_id] = entry
         last_offset = base_offset + header.last_offset_delta
         entry.batches.append(
-            StoredBatch(header.base_sequence, last_sequence_of(header), base_offset, last_offset, timestamp)
+            StoredBatch(header.base_sequence, last_sequence_of(header), base_offset, last_offset, header.max_timestamp)
         )
         entry.last_used_ms = now_ms
         if header.is_transactional and entry.transaction_first_offset is None:

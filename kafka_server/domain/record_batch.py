@@ -197,12 +197,10 @@ def _header_error(header: BatchHeader) -> InvalidRecord | InvalidTimestamp:
 # ---- rewriting the header --------------------------------------------------------------------------------------------
 
 
-def assigned_prefix(base_offset: int, batch_length: int, leader_epoch: int) -> bytes:
-    """The first 16 bytes of a batch as it is stored: all that a broker changes in a batch that it takes as it is."""
-    return _PREFIX.pack(base_offset, batch_length, leader_epoch, MAGIC)[:16]
-
-
 PREFIX_SIZE = 16
+assigned_prefix = Struct(">qii").pack
+"""``(base offset, batch length, leader epoch)`` -> the first 16 bytes of a batch as it is stored: all that a broker
+changes in a batch that it takes as it is. The batch length is the one that the client's batch has."""
 
 
 def rewrite(header: BatchHeader, payload: Buffer, *, attributes: int, base_timestamp: int, max_timestamp: int) -> bytes:

@@ -19,7 +19,7 @@ def partition_with(*counts: int) -> Partition:
     partition = Partition(0)
     for count in counts:
         assert partition.admit(header(count)) is None
-        partition.advance(header(count), NOW_MS, NOW_MS)
+        partition.advance(header(count), NOW_MS, is_safe=False)
         partition.acknowledge(partition.log_end_offset)
     return partition
 
@@ -30,7 +30,7 @@ def test_each_batch_starts_where_the_one_before_ended() -> None:
 
 def test_readers_see_a_batch_only_once_it_is_safe() -> None:
     partition = Partition(0)
-    partition.advance(header(4), NOW_MS, NOW_MS)
+    partition.advance(header(4), NOW_MS, is_safe=False)
     assert (partition.log_end_offset, partition.readable_end(0, read_committed=False)) == (4, 0)
 
     partition.acknowledge(4)
@@ -107,7 +107,7 @@ def partition_with_epochs() -> Partition:
     partition.begin_epoch(2)
     for epoch, count in ((2, 10), (5, 5)):
         partition.begin_epoch(epoch)
-        partition.advance(header(count), NOW_MS, NOW_MS)
+        partition.advance(header(count), NOW_MS, is_safe=False)
         partition.acknowledge(partition.log_end_offset)
     return partition
 

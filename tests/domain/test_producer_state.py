@@ -27,7 +27,7 @@ class Log:
         if repeated is not None:
             return repeated.first_offset
         offset = self.end
-        self.states.record(batch, offset, batch.max_timestamp, now_ms)
+        self.states.record(batch, offset, now_ms)
         self.end += batch.record_count
         return offset
 
