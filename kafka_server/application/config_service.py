@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from kafka_server.application.ports import ConfigRepository, TopicRepository
+from kafka_server.application.serial_work import SerialWork
 from kafka_server.domain.config_def import (
     ConfigOperation,
     ConfigTable,
@@ -38,7 +39,7 @@ EVERY_BROKER = ""
 class ConfigService:
     """The configs of one broker and of what lives on it."""
 
-    __slots__ = ("_layers", "_listeners", "_node_id", "_repository", "_topics", "_warned")
+    __slots__ = ("_changing", "_layers", "_listeners", "_node_id", "_repository", "_topics", "_warned")
 
     def __init__(
         self, node_id: int, static: Mapping[str, str], repository: ConfigRepository, topics: TopicRepository
@@ -49,6 +50,7 @@ class ConfigService:
         self._topics = topics
         self._listeners: list[Callable[[], None]] = []
         self._warned: set[str] = set()
+        self._changing = SerialWork()
         _check_values(broker_keys(), static)
         # The id has an old and a new name; clients that look for either find it.
         ids = dict.fromkeys(("node.id", "broker.id"), str(node_id))
@@ -143,6 +145,11 @@ class ConfigService:
         ]
         if missing:
             raise InvalidRequest(f"A value is missing for: {', '.join(missing)}")
+        await self._changing.run(self._alter(resource_type, name, changes, validate_only))
+
+    async def _alter(
+        self, resource_type: ResourceType, name: str, changes: Sequence[Change], validate_only: bool
+    ) -> None:
         keys = self._keys_of(resource_type, name)
         before = self._stored(resource_type, name)
         after = dict(before)
@@ -168,7 +175,8 @@ class ConfigService:
         if missing:
             raise InvalidRequest(f"A value is missing for: {', '.join(missing)}")
         self._keys_of(resource_type, name)
-        await self._put(resource_type, name, {key: value for key, value in configs if value is not None}, validate_only)
+        texts = {key: value for key, value in configs if value is not None}
+        await self._changing.run(self._put(resource_type, name, texts, validate_only))
 
     async def _put(self, resource_type: ResourceType, name: str, configs: dict[str, str], validate_only: bool) -> None:
         if resource_type is ResourceType.TOPIC:

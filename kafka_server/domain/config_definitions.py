@@ -437,8 +437,8 @@ metrics.recording.level string low read-only none default=INFO
 metrics.sample.window.ms long low read-only none default=30000 min=1
   Length of one metrics sample.
 min.insync.replicas int high cluster-wide none default=1 min=1
-  Replicas that must be in sync before acks=all is answered with success. With one broker, more than 1 makes such writes
-  fail with NOT_ENOUGH_REPLICAS.
+  Replicas that must be in sync before acks=all is answered with success, but never more than the partition has. With
+  one broker it is always 1.
 node.id int high read-only yes default=1 min=0
   Number of this broker, unique in the cluster. Clients see it in metadata.
 num.io.threads int high cluster-wide none default=8 min=1
@@ -875,8 +875,8 @@ min.cleanable.dirty.ratio double medium cluster-wide none default=0.5 min=0 max=
 min.compaction.lag.ms long medium cluster-wide none default=0 min=0 synonyms=log.cleaner.min.compaction.lag.ms
   A record stays safe from compaction for at least this long. Must not exceed max.compaction.lag.ms.
 min.insync.replicas int medium cluster-wide none default=1 min=1 synonyms=min.insync.replicas
-  Replicas that must be in sync before acks=all is answered with success. With one broker, more than 1 makes such writes
-  fail with NOT_ENOUGH_REPLICAS.
+  Replicas that must be in sync before acks=all is answered with success, but never more than the partition has. With
+  one broker it is always 1.
 preallocate boolean medium cluster-wide none default=false synonyms=log.preallocate
   Reserves the file space of a new segment at once.
 remote.copy.lag.bytes long medium cluster-wide none default=-1 min=-1 synonyms=log.remote.copy.lag.bytes

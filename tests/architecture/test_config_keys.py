@@ -83,3 +83,9 @@ ONLY_CHECKED = {
     "log.dir",
     "log.dirs",
 }
+
+
+@pytest.mark.parametrize("name", [name for name, key in broker_keys().items() if key.has_effect and key.is_dynamic])
+def test_a_broker_key_that_can_change_while_the_broker_runs_reaches_the_topics(name: str) -> None:
+    # The other way for a change to count is ConfigService.on_change; a key that uses it belongs on a list here.
+    assert any(name == synonym for key in topic_keys().values() for synonym, _ in key.synonyms)

@@ -13,6 +13,7 @@ Known gaps: none.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,9 +27,11 @@ from kafka_protocol.messages.api_versions import (
 )
 
 from kafka_server.application.context import RequestContext
+from kafka_server.application.explain import EXPLAIN
 from kafka_server.domain.errors import InvalidRequest, RebootstrapRequired, UnsupportedVersion
 
 API_KEY = 18
+log = logging.getLogger("kafka_server.network")
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 
 
@@ -81,6 +84,14 @@ class ApiVersionsHandlers:
             return ApiVersionsResponse(error_code=error)
         context.software_name = request.client_software_name
         context.software_version = request.client_software_version
+        if log.isEnabledFor(EXPLAIN):
+            log.log(
+                EXPLAIN,
+                "Client %s (%s %s) asked which APIs and versions this broker speaks",
+                context.client_id,
+                context.software_name or "software unknown",
+                context.software_version,
+            )
         shown = [feature for feature in self._features if feature.lowest > 0 or version >= 4]
         return ApiVersionsResponse(
             api_keys=self._ranges,

@@ -15,6 +15,7 @@ Known gaps: REBOOTSTRAP_REQUIRED (v13) is never sent. Internal topics: see ``top
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Sequence
 
 from kafka_protocol.messages.metadata import (
@@ -29,6 +30,7 @@ from kafka_protocol.messages.metadata import (
 from kafka_server.application.cluster import Cluster
 from kafka_server.application.config_service import ConfigService
 from kafka_server.application.context import RequestContext
+from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.ports import AdvertisedListeners
 from kafka_server.application.topic_service import TopicService
 from kafka_server.domain.access import CLUSTER_OPERATIONS, TOPIC_OPERATIONS, operation_bits
@@ -41,6 +43,8 @@ from kafka_server.domain.errors import (
 )
 from kafka_server.domain.topic import ZERO_ID, Topic
 from kafka_server.domain.topic_name import is_internal
+
+log = logging.getLogger("kafka_server.topic")
 
 
 class MetadataHandlers:
@@ -96,6 +100,16 @@ class MetadataHandlers:
     ) -> MetadataResponse:
         host, port = self._listeners.address_for(context)
         cluster = self._cluster
+        if log.isEnabledFor(EXPLAIN):
+            log.log(
+                EXPLAIN,
+                "Client %s asked for metadata: %d topic(s), all led by broker %d at %s:%d",
+                context.client_id,
+                len(topics),
+                cluster.node_id,
+                host,
+                port,
+            )
         response = MetadataResponse(
             brokers=[MetadataResponseBroker(node_id=cluster.node_id, host=host, port=port, rack=cluster.rack)],
             cluster_id=cluster.cluster_id,
