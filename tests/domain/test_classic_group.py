@@ -111,6 +111,13 @@ def test_a_late_sync_in_a_stable_group_is_answered_at_once() -> None:
     assert answer.assignment == follower.member_id.encode()
 
 
+def test_a_sync_of_another_generation_is_refused() -> None:
+    scene = Scene()
+    (member,) = scene.stable(1)
+    assert scene.sync(member, generation=0)[0].error_code == IllegalGeneration.code
+    assert scene.sync(member, member_id="stranger")[0].error_code == UnknownMemberId.code
+
+
 def test_who_never_comes_for_its_assignment_is_out_and_the_others_rebalance() -> None:
     scene = Scene()
     first = scene.join(requires_known_id=False, session_timeout_ms=REBALANCE_MS * 2)[0]

@@ -1,0 +1,250 @@
+"""Random members against the coordinator: they come, go, crash, restart, fall silent and talk with stale generations.
+
+Whatever happens: no partition has two owners in one generation, no commit of a stale generation is accepted, and once
+the chaos ends every living member is in one stable generation that covers every partition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kafka_server.application.group_coordinator import GroupCoordinator, GroupSettings
+from kafka_server.application.offset_manager import OffsetCommitCommand, OffsetManager, OffsetSettings
+from kafka_server.domain.committed_offset import CommittedOffset
+from kafka_server.domain.errors import (
+    DomainError,
+    FencedInstanceId,
+    GroupIdNotFound,
+    MemberIdRequired,
+    RebalanceInProgress,
+    UnknownMemberId,
+)
+from kafka_server.domain.group_states import State
+from kafka_server.domain.group_values import GroupLimits, JoinResult, LeavingMember, SyncCommand, SyncResult
+from kafka_server.infrastructure.storage.memory_offsets import MemoryGroupRepository, MemoryOffsetRepository
+from kafka_server.testing.clock import VirtualClock
+from tests.domain.group_examples import REBALANCE_MS, SESSION_MS, command
+
+PARTITIONS = 5
+
+
+@dataclass(eq=False)
+class Client:
+    """What a consumer library does, one step at a time."""
+
+    number: int
+    instance_id: str | None
+    member_id: str = ""
+    generation: int = -1
+    leader_of: JoinResult | None = None
+    needs_join: bool = True
+    needs_sync: bool = False
+    is_waiting: bool = False
+    is_dead: bool = False
+    owned: list[int] = field(default_factory=list)
+    protocol: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def identity(self) -> str:
+        """Who owns partitions: a restarted static member is the same owner under a new member id."""
+        return self.instance_id or self.member_id
+
+    @property
+    def is_settled(self) -> bool:
+        return not (self.needs_join or self.needs_sync or self.is_waiting)
+
+    def learn(self, code: int) -> None:
+        """Reacts to an error as consumers do."""
+        self.owned, self.needs_sync, self.needs_join = [], False, True
+        if code == UnknownMemberId.code:
+            self.member_id = ""
+        if code == FencedInstanceId.code:
+            self.is_dead = True
+
+
+class Members(RuleBasedStateMachine):
+    @initialize(delay_ms=st.sampled_from([0, 3_000]))
+    def start(self, delay_ms: int) -> None:
+        self.clock = VirtualClock()
+        limits = GroupLimits(initial_rebalance_delay_ms=delay_ms)
+        self.coordinator = GroupCoordinator(self.clock, MemoryGroupRepository(), GroupSettings(limits=limits))
+        self.offsets = OffsetManager(self.clock, MemoryOffsetRepository(), self.coordinator, OffsetSettings())
+        self.clients: list[Client] = []
+        self.serial = 0
+        self.owners: dict[tuple[int, int], str] = {}
+        self.accepted: dict[int, int] = {}
+
+    # ---- what may happen ---------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.living()) < 5)
+    @rule(is_static=st.booleans())
+    def start_client(self, is_static: bool) -> None:
+        self.serial += 1
+        self.clients.append(Client(self.serial, f"static-{self.serial % 2}" if is_static else None))
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data(), steps=st.integers(1, 4))
+    def act(self, data: st.DataObject, steps: int) -> None:
+        client = data.draw(st.sampled_from(self.living()), label="client")
+        for _ in range(steps):
+            self.step(client)
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.living()), label="client").is_dead = True
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        client = data.draw(st.sampled_from(self.living()), label="client")
+        if client.member_id:
+            self.coordinator.leave("g", [LeavingMember(client.member_id, client.instance_id)])
+        client.is_dead = True
+
+    @rule(by_ms=st.sampled_from([1, 1_000, SESSION_MS - 1, SESSION_MS, REBALANCE_MS]))
+    def pass_time(self, by_ms: int) -> None:
+        self.clock.advance(by_ms)
+
+    @precondition(lambda self: any(client.generation > 0 for client in self.clients))
+    @rule(data=st.data(), partition=st.integers(0, PARTITIONS - 1), offset=st.integers(0, 99), age=st.integers(0, 2))
+    def commit(self, data: st.DataObject, partition: int, offset: int, age: int) -> None:
+        """Also the dead try, and requests that were sent generations ago arrive late."""
+        known = [client for client in self.clients if client.generation > 0]
+        client = data.draw(st.sampled_from(known), label="zombie")
+        self.commit_for(client, max(client.generation - age, 0), partition, offset)
+
+    @precondition(lambda self: any(client.generation > 1 for client in self.clients))
+    @rule(data=st.data())
+    def sync_late(self, data: st.DataObject) -> None:
+        """A SyncGroup of the generation before arrives now; nobody may ever see its assignment."""
+        known = [client for client in self.clients if client.generation > 1]
+        client = data.draw(st.sampled_from(known), label="late")
+        codes: list[int] = []
+        stale = SyncCommand(
+            client.member_id, client.instance_id, client.generation - 1, *client.protocol, {client.member_id: b"stale"}
+        )
+        self.coordinator.sync("g", stale, lambda result: codes.append(result.error_code))
+        assert codes
+        assert codes[0] != 0
+
+    # ---- what must hold ----------------------------------------------------------------------------------------------
+
+    @invariant()
+    def shows_the_last_accepted_commit(self) -> None:
+        stored = {index: offset.offset for index, offset in self.offsets.fetch("g").get("t", {}).items()}
+        assert stored == self.accepted
+
+    @invariant()
+    def keeps_its_books(self) -> None:
+        for group in self.coordinator.all():
+            members = group.roster.members.values()
+            assert group.roster.joining_count == sum(member.join_answer is not None for member in members)
+            assert (group.roster.leader_id in group.roster.members) == bool(members)
+            assert all(member.sync_answer is None for member in members) or group.state is State.COMPLETING_REBALANCE
+            assert (group.state is State.EMPTY) <= (not members)
+
+    def teardown(self) -> None:
+        """The chaos ends: nobody new, nobody dies, everybody keeps talking."""
+        if not hasattr(self, "clients"):
+            return
+        for _ in range(200):
+            for client in self.living():
+                self.step(client)
+            self.clock.advance(1_000)
+        living = self.living()
+        assert all(client.is_settled for client in living)
+        assert len({client.generation for client in living}) <= 1
+        assert sorted(partition for client in living for partition in client.owned) == (
+            list(range(PARTITIONS)) if living else []
+        )
+        try:
+            group = self.coordinator.find("g")
+        except GroupIdNotFound:
+            assert not living
+            return
+        assert group.state is (State.STABLE if living else State.EMPTY)
+        assert set(group.roster.members) == {client.member_id for client in living}
+
+    # ---- a client's next step ----------------------------------------------------------------------------------------
+
+    def living(self) -> list[Client]:
+        return [client for client in self.clients if not client.is_dead]
+
+    def step(self, client: Client) -> None:
+        if client.is_waiting or client.is_dead:
+            return
+        if client.needs_join:
+            self.join(client)
+        elif client.needs_sync:
+            self.sync(client)
+        else:
+            try:
+                self.coordinator.heartbeat("g", client.member_id, client.instance_id, client.generation)
+            except DomainError as error:
+                client.learn(error.code)
+
+    def join(self, client: Client) -> None:
+        self.serial += 1
+        client.is_waiting = True
+
+        def answer(result: JoinResult) -> None:
+            client.is_waiting = False
+            if result.error_code == MemberIdRequired.code:
+                client.member_id = result.member_id
+            elif result.error_code:
+                client.learn(result.error_code)
+            else:
+                client.member_id, client.generation = result.member_id, result.generation
+                client.protocol = (result.protocol_type, result.protocol_name)
+                is_assigning = result.leader_id == result.member_id and not result.skip_assignment
+                client.leader_of = result if is_assigning else None
+                client.needs_join, client.needs_sync = False, True
+
+        request = command(client.member_id, instance_id=client.instance_id, fresh_id=str(self.serial))
+        self.coordinator.join("g", request, answer)
+
+    def sync(self, client: Client) -> None:
+        assignments: dict[str, bytes] = {}
+        if client.leader_of is not None:
+            ids = [member.member_id for member in client.leader_of.members]
+            assignments = {id_: bytes(range(i, PARTITIONS, len(ids))) for i, id_ in enumerate(ids)}
+        client.is_waiting = True
+        generation = client.generation
+
+        def answer(result: SyncResult) -> None:
+            client.is_waiting = False
+            if result.error_code:
+                client.learn(result.error_code)
+                return
+            client.needs_sync, client.owned = False, list(result.assignment)
+            for partition in client.owned:
+                owner = self.owners.setdefault((generation, partition), client.identity)
+                assert owner == client.identity, f"{partition} has two owners in generation {generation}"
+
+        request = SyncCommand(client.member_id, client.instance_id, generation, *client.protocol, assignments)
+        self.coordinator.sync("g", request, answer)
+
+    def commit_for(self, client: Client, generation: int, partition: int, offset: int) -> None:
+        offsets = {("t", partition): CommittedOffset(offset)}
+        try:
+            self.offsets.commit(OffsetCommitCommand("g", client.member_id, client.instance_id, generation, offsets))
+        except DomainError as error:
+            if error.code != RebalanceInProgress.code:
+                return
+            assert self.coordinator.find("g").state is State.COMPLETING_REBALANCE
+            return
+        group = self.coordinator.find("g")
+        assert generation == group.generation
+        assert client.member_id in group.roster.members
+        self.accepted[partition] = offset
+
+
+Members.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestRandomMembers = Members.TestCase
