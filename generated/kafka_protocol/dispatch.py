@@ -18,7 +18,7 @@ Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
 
 Answer: TypeAlias = list[Chunk] | None
-Call: TypeAlias = Callable[[Ctx, Buffer, int], Answer | Awaitable[Answer]]
+Call: TypeAlias = Callable[[Ctx, Buffer, int], Answer | Awaitable[Any]]
 
 SERVED: Final[Mapping[int, tuple[int, int]]] = {
     0: (0, 13),  # Produce
@@ -130,7 +130,11 @@ class Route(Generic[Ctx]):
     """True when the response header ends with tagged fields."""
     call: Call[Ctx]
     """``call(context, buffer, offset)`` decodes the body that lies from ``offset`` to the end, handles it and encodes the
-    answer. Raises: ProtocolError for a body that breaks the schema."""
+    answer. A handler that has to wait makes it return the handler's own awaitable; what that comes to goes through
+    ``encode``. So a future that a handler hands out costs no task. Raises: ProtocolError for a body that breaks the
+    schema."""
+    encode: Callable[[Any], Answer]
+    """The answer of a handler that had to wait, encoded."""
 
 
 def route(
@@ -146,7 +150,7 @@ def route(
     explain_fault = request_codec.explain_fault
     chunks = response.codec.chunks
 
-    def call(context: Ctx, buffer: Buffer, offset: int) -> Answer | Awaitable[Answer]:
+    def call(context: Ctx, buffer: Buffer, offset: int) -> Answer | Awaitable[Res | None]:
         # The body of Codec.decode, without its call: this is the hottest function of the server.
         try:
             message, end = decode(buffer, offset)
@@ -160,10 +164,9 @@ def route(
             return chunks(answer, version)
         if answer is None:
             return None
-        return later(cast("Awaitable[Res | None]", answer))
+        return cast("Awaitable[Res | None]", answer)
 
-    async def later(pending: Awaitable[Res | None]) -> Answer:
-        answer = await pending
+    def encode(answer: Res | None) -> Answer:
         return None if answer is None else chunks(answer, version)
 
     flexible = version >= FLEXIBLE_FROM[api_key]
@@ -175,6 +178,7 @@ def route(
         flexible_request=flexible,
         flexible_response=flexible and api_key != 18,
         call=call,
+        encode=encode,
     )
 
 

@@ -276,6 +276,10 @@ class TopicService:
         for broker_ids in assignments:
             self._check_assignment(broker_ids)
 
+    def on_delete(self, listener: Callable[[Topic], None]) -> None:
+        """Calls ``listener`` after every deletion of a topic."""
+        self._on_delete.append(listener)
+
     async def delete(self, topic: Topic) -> None:
         """Deletes a topic with its records. Raises UnknownTopicId when it is gone already."""
         await self._changing.run(self._delete(topic))
@@ -285,4 +289,6 @@ class TopicService:
             raise UnknownTopicId
         await self._topics.remove(topic)
         await self._replicas.remove_topic(topic)
+        for listener in self._on_delete:
+            listener(topic)
         log.info("Deleted topic %s, id %s", topic.name, topic.topic_id.hex())

@@ -77,6 +77,9 @@ class FakeRoute:
                 return [who.encode()]
         return [body]
 
+    def encode(self, answer: Answer) -> Answer:
+        return answer
+
 
 @dataclass
 class FakeDispatch:

@@ -25,7 +25,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from struct import Struct
 from time import perf_counter_ns
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from kafka_protocol.wire import ProtocolError
 
@@ -34,7 +34,6 @@ from kafka_server.application.explain import EXPLAIN
 from kafka_server.infrastructure.network.framing import FrameBudget, FrameError, FrameReader
 from kafka_server.infrastructure.network.notices import Notices
 from kafka_server.infrastructure.network.routes import (
-    Answer,
     Buffer,
     Dispatch,
     ServedRoute,
@@ -153,7 +152,7 @@ class Connection(asyncio.BufferedProtocol):
         self._out: list[Buffer] = []
         self._out_size = 0
         self._client_id = b""
-        self._pending: asyncio.Future[Answer] | None = None
+        self._pending: asyncio.Future[Any] | None = None
         self._pending_since_ns = 0
         self.waiting_for: tuple[ServedRoute, int] | None = None
         """The route and correlation id of the request whose answer is awaited."""
@@ -270,7 +269,7 @@ class Connection(asyncio.BufferedProtocol):
             self._respond(served, correlation_id, answer)
             served.total_ns += perf_counter_ns() - started_ns
         elif answer is not None:
-            self._await(served, correlation_id, cast(Awaitable[Answer], answer), started_ns)
+            self._await(served, correlation_id, cast(Awaitable[Any], answer), started_ns)
 
     def _learn_client_id(self, raw: bytes, size: int) -> None:
         """Clients keep their id, so it is decoded once per connection and compared after that."""
@@ -342,7 +341,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._transport.writelines(out)
 
-    def _await(self, served: ServedRoute, correlation_id: int, answer: Awaitable[Answer], started_ns: int) -> None:
+    def _await(self, served: ServedRoute, correlation_id: int, answer: Awaitable[Any], started_ns: int) -> None:
         """Blocks until the answer is there. A future costs a callback, only a coroutine costs a task."""
         self._blocked |= PENDING
         self.waiting_for = (served, correlation_id)
@@ -354,7 +353,7 @@ class Connection(asyncio.BufferedProtocol):
         self._pending = pending
         pending.add_done_callback(self._answered)
 
-    def _answered(self, pending: asyncio.Future[Answer]) -> None:
+    def _answered(self, pending: asyncio.Future[Any]) -> None:
         assert self.waiting_for is not None
         served, correlation_id = self.waiting_for
         self._pending = self.waiting_for = None
@@ -364,7 +363,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._blocked &= ~PENDING
         try:
-            chunks = pending.result()
+            chunks = served.encode(pending.result())
         except asyncio.CancelledError:
             self.refuse("cancelled", f"the server dropped a {served.name} request")
             return

@@ -5,7 +5,7 @@ Must never know: sockets, handlers.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Any, Protocol
 
 from kafka_server.application.context import RequestContext
 from kafka_server.infrastructure.network.framing import FrameError
@@ -23,7 +23,10 @@ class Route(Protocol):
     def flexible_request(self) -> bool: ...
     @property
     def flexible_response(self) -> bool: ...
-    def call(self, context: RequestContext, buffer: bytes | bytearray, offset: int) -> Answer | Awaitable[Answer]: ...
+    def call(self, context: RequestContext, buffer: bytes | bytearray, offset: int) -> Answer | Awaitable[Any]:
+        """The encoded answer, or what to wait for; the result of waiting goes through ``encode``."""
+
+    def encode(self, answer: Any) -> Answer: ...
 
 
 class Dispatch(Protocol):
@@ -39,6 +42,7 @@ class ServedRoute:
         "api_key",
         "api_version",
         "call",
+        "encode",
         "failures",
         "flexible_request",
         "flexible_response",
@@ -54,6 +58,7 @@ class ServedRoute:
         self.api_version = api_version
         self.name = route.name
         self.call = route.call
+        self.encode = route.encode
         self.flexible_request = route.flexible_request
         self.flexible_response = route.flexible_response
         self.requests = 0
