@@ -94,6 +94,13 @@ class Members(RuleBasedStateMachine):
             self.step(client)
 
     @precondition(lambda self: self.living())
+    @rule(rounds=st.integers(1, 6))
+    def everybody_acts(self, rounds: int) -> None:
+        for _ in range(rounds):
+            for client in self.living():
+                self.step(client)
+
+    @precondition(lambda self: self.living())
     @rule(data=st.data())
     def crash(self, data: st.DataObject) -> None:
         data.draw(st.sampled_from(self.living()), label="client").is_dead = True
