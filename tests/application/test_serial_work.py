@@ -48,7 +48,7 @@ async def test_a_change_that_fails_lets_the_next_one_run() -> None:
 
     work = SerialWork()
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         await work.run(fail())
     assert await work.run(succeed()) == 1
 
