@@ -367,10 +367,4 @@ def _topic_settings(value: Callable[[str], ConfigValue]) -> TopicSettings:
         flush_messages=number("flush.messages"),
         flush_ms=number("flush.ms"),
         file_delete_delay_ms=number("file.delete.delay.ms"),
-        segment_ms=number("segment.ms"),
-        segment_index_bytes=number("segment.index.bytes"),
-        index_interval_bytes=number("index.interval.bytes"),
-        flush_messages=number("flush.messages"),
-        flush_ms=number("flush.ms"),
-        file_delete_delay_ms=number("file.delete.delay.ms"),
     )
