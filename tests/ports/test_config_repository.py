@@ -9,14 +9,18 @@ import pytest
 from kafka_server.application.ports import ConfigRepository
 from kafka_server.domain.config_def import ResourceType
 from kafka_server.infrastructure.storage.memory_metadata import MemoryConfigRepository
+from kafka_server.infrastructure.storage.sqlite.repositories import SqliteConfigRepository
+from tests.ports.stores import Stores
 
-ADAPTERS: list[Callable[[], ConfigRepository]] = [MemoryConfigRepository]
+ADAPTERS: dict[str, Callable[[Stores], ConfigRepository]] = {
+    "memory": lambda stores: MemoryConfigRepository(),
+    "sqlite": lambda stores: SqliteConfigRepository(stores.open()),
+}
 
 
 @pytest.fixture(params=ADAPTERS)
-def repository(request: pytest.FixtureRequest) -> ConfigRepository:
-    made: ConfigRepository = request.param()
-    return made
+def repository(request: pytest.FixtureRequest, stores: Stores) -> ConfigRepository:
+    return ADAPTERS[request.param](stores)
 
 
 async def test_what_was_put_is_found_under_its_type_and_name(repository: ConfigRepository) -> None:
@@ -53,3 +57,11 @@ async def test_the_mapping_that_was_put_may_change_afterwards(repository: Config
     configs["a"] = "2"
 
     assert repository.get(ResourceType.GROUP, "g") == {"a": "1"}
+
+
+async def test_configs_on_disk_come_back_after_a_restart(stores: Stores) -> None:
+    configs = SqliteConfigRepository(stores.open())
+    await configs.put(ResourceType.BROKER, "", {"a": "1", "b": ""})
+    await configs.put(ResourceType.BROKER, "", {"b": "2"})
+
+    assert SqliteConfigRepository(stores.open()).get(ResourceType.BROKER, "") == {"b": "2"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
@@ -12,23 +11,32 @@ from kafka_server.application.ports import GroupRepository, OffsetRepository
 from kafka_server.domain.committed_offset import CommittedOffset
 from kafka_server.domain.group_snapshot import GroupSnapshot, MemberSnapshot
 from kafka_server.infrastructure.storage.memory_offsets import MemoryGroupRepository, MemoryOffsetRepository
+from kafka_server.infrastructure.storage.sqlite.repositories import SqliteGroupRepository, SqliteOffsetRepository
+from tests.ports.stores import Stores
 
-Stores = tuple[GroupRepository, OffsetRepository]
-Opener = Callable[[], Stores]
+Opener = Callable[[], tuple[GroupRepository, OffsetRepository]]
 """Opens both on the same storage; calling it again is a restart."""
 
 
-def memory(_folder: Path) -> Opener:
-    stores = MemoryGroupRepository(), MemoryOffsetRepository()
-    return lambda: stores
+def memory(_: Stores) -> Opener:
+    repositories = MemoryGroupRepository(), MemoryOffsetRepository()
+    return lambda: repositories
 
 
-ADAPTERS: dict[str, Callable[[Path], Opener]] = {"memory": memory}
+def sqlite(stores: Stores) -> Opener:
+    def open_both() -> tuple[GroupRepository, OffsetRepository]:
+        store = stores.open()
+        return SqliteGroupRepository(store), SqliteOffsetRepository(store)
+
+    return open_both
+
+
+ADAPTERS: dict[str, Callable[[Stores], Opener]] = {"memory": memory, "sqlite": sqlite}
 
 
 @pytest.fixture(params=list(ADAPTERS))
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    return ADAPTERS[request.param](tmp_path)
+def reopen(request: pytest.FixtureRequest, stores: Stores) -> Opener:
+    return ADAPTERS[request.param](stores)
 
 
 async def done(write: Awaitable[None] | None) -> None:

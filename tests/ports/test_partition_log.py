@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -11,18 +13,48 @@ from kafka_server.application.ports import LogRepository, PartitionLog
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.record_batch import assigned_prefix, iterate_batches, parse_header
 from kafka_server.domain.topic import Topic
+from kafka_server.infrastructure.clock import SystemClock
+from kafka_server.infrastructure.storage.log.disk import OsDisk
+from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
 from kafka_server.infrastructure.storage.memory import MemoryLogRepository
 from tests.domain.batches import NOW_MS, batch, messages
 
 T = TypeVar("T")
 TO_THE_END = 2**62
 
-ADAPTERS: dict[str, Callable[[], LogRepository]] = {"memory": MemoryLogRepository}
+
+def memory(_: Path) -> LogRepository:
+    return MemoryLogRepository()
+
+
+def on_disk(folder: Path, *, flush_on_ack: bool) -> LogRepository:
+    def failed(error: OSError) -> None:
+        raise error
+
+    clock = SystemClock(asyncio.get_running_loop())
+    return DiskLogRepository(
+        OsDisk(),
+        clock,
+        [str(folder)],
+        node_id=1,
+        cluster_id="ports",
+        flush_on_ack=flush_on_ack,
+        on_failure=failed,
+    )
+
+
+ADAPTERS: dict[str, Callable[[Path], LogRepository]] = {
+    "memory": memory,
+    "disk, flush=ack": lambda folder: on_disk(folder, flush_on_ack=True),
+    "disk, flush=os": lambda folder: on_disk(folder, flush_on_ack=False),
+}
 
 
 @pytest.fixture(params=ADAPTERS)
-def repository(request: pytest.FixtureRequest) -> Iterator[LogRepository]:
-    return ADAPTERS[request.param]()
+async def repository(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LogRepository]:
+    opened = ADAPTERS[request.param](tmp_path)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
@@ -130,8 +162,10 @@ async def test_bytes_that_were_read_stay_as_they_are_whatever_happens_to_the_log
 async def test_the_log_keeps_neither_of_the_buffers_that_it_was_given(log: PartitionLog) -> None:
     data = bytearray(batch(count=2))
     expected = bytes(data)
-    log.append(bytearray(data[:16]), memoryview(data)[16:], 0, 1, NOW_MS)
+    written = log.append(bytearray(data[:16]), memoryview(data)[16:], 0, 1, NOW_MS)
     data[:] = bytes(len(data))
+    if written is not None:
+        await written
 
     assert await read(log, 0) == expected
 

@@ -1,8 +1,6 @@
-"""What every ``TopicRepository`` and ``ProducerIdRepository`` does."""
+"""What every ``TopicRepository`` and ``ProducerIdRepository`` does; the last section is for those that keep things."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 
@@ -10,15 +8,20 @@ from kafka_server.application.ports import ProducerIdRepository, TopicRepository
 from kafka_server.domain.errors import TopicAlreadyExists, UnknownTopicOrPartition
 from kafka_server.domain.topic import Topic
 from kafka_server.infrastructure.storage.memory import MemoryProducerIdRepository, MemoryTopicRepository
+from kafka_server.infrastructure.storage.sqlite.repositories import SqliteProducerIdRepository, SqliteTopicRepository
+from tests.ports.stores import Stores
 
-TOPICS: dict[str, Callable[[], TopicRepository]] = {"memory": MemoryTopicRepository}
-PRODUCER_IDS: dict[str, Callable[[], ProducerIdRepository]] = {"memory": MemoryProducerIdRepository}
 ORDERS_ID, CLICKS_ID = b"orders--the-id--", b"clicks--the-id--"
 
 
-@pytest.fixture(params=TOPICS)
-def topics(request: pytest.FixtureRequest) -> TopicRepository:
-    return TOPICS[request.param]()
+@pytest.fixture(params=["memory", "sqlite"])
+def topics(request: pytest.FixtureRequest, stores: Stores) -> TopicRepository:
+    return MemoryTopicRepository() if request.param == "memory" else SqliteTopicRepository(stores.open())
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def producer_ids(request: pytest.FixtureRequest, stores: Stores) -> ProducerIdRepository:
+    return MemoryProducerIdRepository() if request.param == "memory" else SqliteProducerIdRepository(stores.open())
 
 
 def orders() -> Topic:
@@ -76,10 +79,39 @@ async def test_a_topic_made_anew_under_an_old_name_is_another_topic(topics: Topi
     assert topics.get("orders") is new
 
 
-@pytest.mark.parametrize("adapter", PRODUCER_IDS)
-async def test_producer_ids_are_never_given_twice(adapter: str) -> None:
-    ids = PRODUCER_IDS[adapter]()
-    blocks = [(await ids.reserve(count), count) for count in (10, 1, 1000)]
+async def test_producer_ids_are_never_given_twice(producer_ids: ProducerIdRepository) -> None:
+    blocks = [(await producer_ids.reserve(count), count) for count in (10, 1, 1000)]
 
     given = [first + at for first, count in blocks for at in range(count)]
     assert len(set(given)) == len(given)
+
+
+# ---- over a restart --------------------------------------------------------------------------------------------------
+
+
+async def test_a_topic_comes_back_with_its_id_partitions_and_configs(stores: Stores) -> None:
+    topic = orders()
+    topic.configs["retention.ms"] = "7"
+    repository = SqliteTopicRepository(stores.open())
+    await repository.add(topic)
+    topic.partition_count = 5
+    topic.configs = {"segment.bytes": "1048576"}
+    await repository.update(topic)
+
+    back = SqliteTopicRepository(stores.open()).get("orders")
+    assert back is not None
+    assert (back.topic_id, back.partition_count, back.configs) == (ORDERS_ID, 5, {"segment.bytes": "1048576"})
+
+
+async def test_a_removed_topic_does_not_come_back(stores: Stores) -> None:
+    repository, topic = SqliteTopicRepository(stores.open()), orders()
+    await repository.add(topic)
+    await repository.remove(topic)
+
+    assert SqliteTopicRepository(stores.open()).all() == []
+
+
+async def test_producer_ids_are_not_given_again_after_a_restart(stores: Stores) -> None:
+    first = await SqliteProducerIdRepository(stores.open()).reserve(1000)
+
+    assert await SqliteProducerIdRepository(stores.open()).reserve(1) >= first + 1000
