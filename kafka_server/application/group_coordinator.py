@@ -93,6 +93,7 @@ class GroupCoordinator:
 
     def __init__(self, clock: Clock, repository: GroupRepository, settings: GroupSettings) -> None:
         self._clock = clock
+        self._wall_minus_steady_ms = clock.now_ms() - clock.steady_ms()
         self._repository = repository
         self._settings = settings
         self._entries: dict[str, _Entry] = {}
@@ -101,7 +102,7 @@ class GroupCoordinator:
 
     async def load(self) -> None:
         """Brings back what was stored; members have one session time-out to show up."""
-        now_ms = self._clock.now_ms()
+        now_ms = self._now_ms()
         for snapshot in await self._repository.load():
             entry = _Entry(group_snapshot.restore(snapshot, self._settings.limits, now_ms))
             self._entries[snapshot.group_id] = entry
@@ -129,7 +130,7 @@ class GroupCoordinator:
             log.log(
                 EXPLAIN, "Group %s: %s asks to join (%s)", shown(group_id), shown(who), shown(command.reason or "-")
             )
-        self._carry_out(entry, entry.group.join(command, answer, self._clock.now_ms()))
+        self._carry_out(entry, entry.group.join(command, answer, self._now_ms()))
         if is_new_group and entry.group.state is State.EMPTY and not entry.group.roster.pending:
             self._forget(entry)  # Its first stranger was refused: it never was a group.
 
@@ -140,13 +141,13 @@ class GroupCoordinator:
         except DomainError as error:
             answer(SyncResult(error_code=error.code))
             return
-        self._carry_out(entry, entry.group.sync(command, answer, self._clock.now_ms()))
+        self._carry_out(entry, entry.group.sync(command, answer, self._now_ms()))
 
     def heartbeat(self, group_id: str, member_id: str, instance_id: str | None, generation: int) -> None:
         """Heartbeat; raises the DomainError that the member has to be told."""
         entry = self._entry_of_member(group_id)
         try:
-            entry.group.heartbeat(member_id, instance_id, generation, self._clock.now_ms())
+            entry.group.heartbeat(member_id, instance_id, generation, self._now_ms())
         finally:
             self._arm(entry)
 
@@ -156,7 +157,7 @@ class GroupCoordinator:
             entry = self._entry_of_member(group_id)
         except UnknownMemberId as error:
             return [error.code] * len(members)
-        codes, effects = entry.group.leave(members, self._clock.now_ms())
+        codes, effects = entry.group.leave(members, self._now_ms())
         self._carry_out(entry, effects)
         return codes
 
@@ -181,7 +182,7 @@ class GroupCoordinator:
         entry = self._entries.get(group_id)
         if entry is None:
             raise GroupIdNotFound(f"Group {group_id} not found.")
-        now_ms = self._clock.now_ms()
+        now_ms = self._now_ms()
         entry.group.validate_offset_commit(member_id, instance_id, generation, now_ms, transactional=transactional)
         self._arm(entry)
 
@@ -196,7 +197,7 @@ class GroupCoordinator:
 
     def delete(self, group_id: str) -> Awaitable[None] | None:
         """Forgets an empty group. Raises GroupIdNotFound, NonEmptyGroup."""
-        self.find(group_id).delete(self._clock.now_ms())
+        self.find(group_id).delete(self._now_ms())
         self._forget(self._entries[group_id])
         return self._repository.delete(group_id)
 
@@ -237,7 +238,7 @@ class GroupCoordinator:
                 log.warning("This broker knows %d groups and admits no more", len(self._entries))
             self.counters.groups_refused += 1
             raise CoordinatorNotAvailable
-        entry = _Entry(ClassicGroup(group_id, self._settings.limits, self._clock.now_ms()))
+        entry = _Entry(ClassicGroup(group_id, self._settings.limits, self._now_ms()))
         self._entries[group_id] = entry
         return entry
 
@@ -247,6 +248,10 @@ class GroupCoordinator:
 
     # ---- time --------------------------------------------------------------------------------------------------------
 
+    def _now_ms(self) -> int:
+        """Wall time as it was at the start plus what has passed since: sessions must not end when the date is set."""
+        return self._clock.steady_ms() + self._wall_minus_steady_ms
+
     def _arm(self, entry: _Entry) -> None:
         """Sets the group's timer when the group has to be woken earlier than it would be; later costs nothing."""
         wake_at_ms = entry.group.wake_at_ms
@@ -254,7 +259,7 @@ class GroupCoordinator:
             return
         self._disarm(entry)
         entry.armed_for_ms = wake_at_ms
-        delay_ms = max(wake_at_ms - self._clock.now_ms(), 1)
+        delay_ms = max(wake_at_ms - self._now_ms(), 1)
         entry.timer = self._clock.call_later(delay_ms, lambda: self._wake(entry))
 
     def _disarm(self, entry: _Entry) -> None:
@@ -264,7 +269,7 @@ class GroupCoordinator:
 
     def _wake(self, entry: _Entry) -> None:
         entry.timer, entry.armed_for_ms = None, NOT_ARMED
-        self._carry_out(entry, entry.group.on_time(self._clock.now_ms()))
+        self._carry_out(entry, entry.group.on_time(self._now_ms()))
 
     # ---- effects -----------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,10 @@ class Clock(Protocol):
     """Time as the services see it; the virtual clock in ``kafka_server.testing`` makes tests instant and exact."""
 
     def now_ms(self) -> int:
-        """Wall clock, milliseconds since the epoch."""
+        """Wall clock, milliseconds since the epoch; jumps when the administrator or NTP sets it."""
+
+    def steady_ms(self) -> int:
+        """A clock that never jumps, from an arbitrary zero; for time-outs that must not end by a change of the date."""
 
     def call_later(self, delay_ms: float, callback: Callable[[], None]) -> Timer:
         """Runs ``callback`` once, on the event loop, ``delay_ms`` milliseconds from now."""

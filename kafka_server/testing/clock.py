@@ -38,6 +38,9 @@ class VirtualClock:
     def now_ms(self) -> int:
         return int(self._now_ms)
 
+    def steady_ms(self) -> int:
+        return int(self._now_ms)
+
     def call_later(self, delay_ms: float, callback: Callable[[], None]) -> VirtualTimer:
         self._serial += 1
         timer = VirtualTimer(self._now_ms + max(0.0, delay_ms), self._serial, callback)

@@ -16,6 +16,7 @@ from kafka_server.domain.errors import CoordinatorNotAvailable, StorageError, Un
 from kafka_server.domain.group_snapshot import GroupSnapshot
 from kafka_server.domain.group_values import GroupLimits
 from kafka_server.infrastructure.storage.memory_offsets import MemoryGroupRepository, MemoryOffsetRepository
+from kafka_server.testing.clock import VirtualClock
 from tests.application.group_house import House, settle, waiting
 from tests.application.test_offset_handlers import commit, fetch
 from tests.domain.group_examples import SESSION_MS
@@ -217,3 +218,24 @@ async def test_a_handed_out_id_is_not_swept_away_with_its_empty_group() -> None:
     hello = house.join(version=9, session_timeout_ms=long_ms)
     house.clock.advance(120_000)
     assert house.join(hello.member_id, version=9, session_timeout_ms=long_ms).error_code == 0
+
+
+class ClockThatIsSet(VirtualClock):
+    """An administrator sets the date; the time that passes is the same."""
+
+    set_forward_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.set_forward_ms
+
+
+async def test_setting_the_date_ends_no_session() -> None:
+    clock = ClockThatIsSet()
+    house = await House(clock=clock).open()
+    member = house.stable_member()
+    clock.set_forward_ms = 365 * 24 * HOUR_MS
+    clock.advance(SESSION_MS - 1)
+    assert house.ask(HeartbeatRequest("g", 1, member.member_id)).error_code == 0
+    clock.set_forward_ms = -365 * 24 * HOUR_MS
+    clock.advance(SESSION_MS)
+    assert house.coordinator.find("g").state_name == "Empty"
