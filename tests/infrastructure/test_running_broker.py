@@ -1,0 +1,72 @@
+"""Brokers inside a test: fast to start, gone when the block ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from kafka_server.infrastructure.network.server import BindError
+from kafka_server.testing.broker import running_broker, threaded_broker
+from tests.wire.conftest import request
+
+
+async def ask_api_versions(bootstrap: str) -> bytes:
+    host, _, port = bootstrap.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request(18, version=0, correlation_id=5))
+    answer = await asyncio.wait_for(reader.readexactly(10), 5)
+    writer.close()
+    return answer[4:]
+
+
+async def test_a_broker_shares_the_event_loop_of_a_coroutine_test() -> None:
+    async with running_broker() as broker:
+        assert await ask_api_versions(broker.bootstrap) == b"\0\0\0\5\0\0"
+    with pytest.raises(ConnectionRefusedError):
+        await ask_api_versions(broker.bootstrap)
+
+
+def test_a_broker_on_a_thread_serves_clients_that_block() -> None:
+    with threaded_broker() as broker:
+        host, _, port = broker.bootstrap.rpartition(":")
+        with socket.create_connection((host, int(port)), 5) as sock:
+            sock.sendall(request(18, version=0, correlation_id=5))
+            assert sock.recv(10)[4:] == b"\0\0\0\5\0\0"
+
+
+async def test_it_starts_in_less_than_20_ms() -> None:
+    async with running_broker():
+        pass  # the first one imports what it needs
+    durations = []
+    for _ in range(5):
+        started = time.perf_counter()
+        async with running_broker():
+            durations.append(time.perf_counter() - started)
+    assert min(durations) < 0.02
+
+
+async def test_settings_are_given_as_in_server_properties() -> None:
+    async with running_broker(**{"node.id": "9", "max.connections": "0"}) as broker:
+        assert broker.broker.settings.node_id == 9
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await ask_api_versions(broker.bootstrap)
+
+
+def test_a_failure_to_start_is_raised_in_the_thread_that_asked() -> None:
+    with threaded_broker() as broker:
+        taken = f"PLAINTEXT://{broker.bootstrap}"
+        with pytest.raises(BindError, match="is taken by pid"), threaded_broker(listeners=taken):
+            raise AssertionError("it must not start")
+
+
+async def test_everything_is_loaded_soon_after_the_start() -> None:
+    async with running_broker() as broker:
+        settling = broker.broker.settling
+        assert settling is not None
+        families = vars(broker.broker.families)
+        assert "group_admin" not in families
+        await asyncio.wait_for(settling, 20)
+        assert "group_admin" in families
