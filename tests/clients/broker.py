@@ -17,7 +17,8 @@ from tests.peers import CHECKOUT
 
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 10.0
-READY = re.compile(r"Kafka Server started.*?(\d+\.\d+\.\d+\.\d+|localhost|\[::1?\]):(\d+)")
+READY_LINE = "Kafka Server started"
+LISTENING = re.compile(r"listening on PLAINTEXT://([^\s]+)")
 
 
 class BrokerProcess:
@@ -41,8 +42,8 @@ class BrokerProcess:
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline:
             text = self.log_path.read_text(errors="replace")
-            if ready := READY.search(text):
-                self.bootstrap = f"127.0.0.1:{ready.group(2)}"
+            if READY_LINE in text and (listening := LISTENING.search(text)):
+                self.bootstrap = listening.group(1)
                 return self
             if self.process.poll() is not None:
                 raise RuntimeError(f"the broker ended with {self.process.returncode}:\n{text[-3000:]}")

@@ -81,7 +81,7 @@ def comparable(records: list[Record], *, lacks: dict[str, str] | None = None) ->
         shown = {name: value for name, value in each.items() if name not in hidden}
         if "binary_header" in (lacks or {}) and "headers" in shown:
             shown["headers"] = [header for header in shown["headers"] if header[0] != "bytes"]
-        if by_name:
+        if by_name and "headers" in shown:
             shown["headers"] = sorted(shown["headers"], key=lambda header: header[0])
         by_partition.setdefault(each["partition"], []).append(shown)
     return by_partition

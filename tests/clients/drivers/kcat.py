@@ -80,14 +80,16 @@ class Driver:
         """kcat tells of each assignment on standard error, where this reads it from a file."""
         partitions = set(range(self.describe_topic(topic)["partitions"]))
         with tempfile.TemporaryDirectory() as folder:
-            members = [_Member([*self.base, *self._member(group), topic], Path(folder) / "first")]
+            members = [_Member([*self.base, "-f", FORMAT, *self._member(group), topic], Path(folder) / "first")]
             try:
                 deadline = Deadline("the first member to own every partition")
                 while members[0].owned != partitions:
                     members[0].wait()
                     deadline.check(members[0].log)
                 alone = sorted(members[0].owned)
-                members.append(_Member([*self.base, *self._member(group), topic], Path(folder) / "second"))
+                members.append(
+                    _Member([*self.base, "-f", FORMAT, *self._member(group), topic], Path(folder) / "second")
+                )
                 first, second = members
                 deadline = Deadline("both members to share the partitions")
                 while not (first.owned and second.owned and first.owned ^ second.owned == partitions):
@@ -108,12 +110,11 @@ class Driver:
     @staticmethod
     def _member(group: str) -> list[str]:
         return [
-            *("-G", group, "-f", FORMAT, "-X", "auto.offset.reset=earliest", "-X", "heartbeat.interval.ms=300"),
-            *("-X", "fetch.wait.max.ms=100"),
+            *("-G", group, "-X", "auto.offset.reset=earliest", "-X", "heartbeat.interval.ms=300"),
         ]
 
     def _read(self, *arguments: str) -> list[Json]:
-        return parse(self._bytes("-f", FORMAT, "-q", *arguments))
+        return parse(self._bytes("-f", FORMAT, "-q", "-X", "fetch.wait.max.ms=50", *arguments))
 
     def _run(self, *arguments: str) -> str:
         return self._bytes(*arguments).decode()
