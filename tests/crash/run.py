@@ -1,0 +1,190 @@
+"""Owns: one run - start, workload, faults, heal, read everything, judge. Must never know: a test runner, printing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kafka_protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest, CreateTopicsResponse
+
+from tests.crash import workers
+from tests.crash.checks import Evidence, judge, summary
+from tests.crash.faults import Faults
+from tests.crash.history import History
+from tests.crash.power import PowerSupply
+from tests.crash.process import Target
+from tests.crash.wire_client import Lost, StoredRecord, WireClient
+
+HEAL_SECONDS_MAX = 60.0
+
+
+@dataclass(slots=True)
+class Options:
+    """How long and how hard."""
+
+    folder: Path
+    seed: int
+    seconds: float
+    pause_s: tuple[float, float] = (2.0, 8.0)
+    power: str | None = None
+    """File system for power cuts, or None for none."""
+    flush: str = "ack"
+    module: Sequence[str] = ("kafka_server",)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run found."""
+
+    violations: dict[str, list[str]]
+    counts: dict[str, int]
+    faults: dict[str, int]
+    history_path: Path
+
+    @property
+    def is_clean(self) -> bool:
+        return not any(self.violations.values())
+
+
+def run(options: Options) -> Outcome:
+    """Attacks a broker for a while and judges it."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    history = History(options.folder / f"history-{options.seed}.jsonl")
+    power = PowerSupply(options.folder, options.power) if options.power else None
+    data = power.mount_point / "data" if power else options.folder / "data"
+    target = Target(options.folder, data, flush=options.flush, module=options.module)
+    faults = Faults(target, history, options.seed, power)
+    try:
+        target.start()
+        evidence = asyncio.run(_attack(options, target, faults, history))
+        evidence.power_was_cut = faults.counts.get("power-cut", 0) > 0
+        violations = judge(evidence)
+    except TimeoutError as stuck:
+        violations = {"stuck": [str(stuck)]}
+    finally:
+        target.kill()
+        if power is not None:
+            power.close()
+        history.close()
+    return Outcome(violations, summary(history.events), faults.counts, history.path)
+
+
+async def _attack(options: Options, target: Target, faults: Faults, history: History) -> Evidence:
+    stop = asyncio.Event()
+    setting = workers.Setting(target.port, options.seed, history, stop)
+    await _create_topics(setting)
+    tasks = [asyncio.create_task(work) for work in _workload(setting)]
+    deadline = time.monotonic() + options.seconds
+    loop = asyncio.get_running_loop()
+    while time.monotonic() < deadline:
+        await asyncio.sleep(min(faults.pause_s(*options.pause_s), max(0.0, deadline - time.monotonic())))
+        _raise_first(tasks)
+        if time.monotonic() >= deadline:
+            break
+        await loop.run_in_executor(None, faults.strike)
+    await asyncio.sleep(1.0)
+    stop.set()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in done:
+        if isinstance(result, BaseException):
+            raise result
+    return await _read_everything(setting)
+
+
+def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
+    everyone: list[Coroutine[Any, Any, None]] = [workers.plain_producer(setting, number) for number in range(2)]
+    everyone += [workers.idempotent_producer(setting, number) for number in range(3)]
+    everyone += [workers.committer(setting, number) for number in range(2)]
+    everyone += [
+        workers.reader(setting, topic, partition) for topic in workers.TOPICS for partition in range(workers.PARTITIONS)
+    ]
+    return [*everyone, workers.watcher(setting), workers.deleter(setting)]
+
+
+def _raise_first(tasks: list[asyncio.Task[None]]) -> None:
+    """A worker that fails fails the run at once; its history would be worth nothing."""
+    for task in tasks:
+        if task.done() and task.exception() is not None:
+            raise RuntimeError("a worker failed") from task.exception()
+
+
+async def _create_topics(setting: workers.Setting) -> None:
+    client = setting.client("admin")
+    topics = [
+        CreatableTopic(name=name, num_partitions=workers.PARTITIONS, replication_factor=1) for name in workers.TOPICS
+    ]
+    answer = await client.call(CreateTopicsRequest(topics=topics, timeout_ms=10000), 5, CreateTopicsResponse)
+    assert answer is not None
+    codes = [topic.error_code for topic in answer.topics]
+    if any(codes):
+        raise RuntimeError(f"the topics could not be created: {codes}")
+
+
+async def _read_everything(setting: workers.Setting) -> Evidence:
+    """The final state, at rest. Raises TimeoutError when the broker is not healthy in time."""
+    records: dict[tuple[str, int], list[StoredRecord]] = {}
+    log_starts: dict[tuple[str, int], int] = {}
+    client = setting.client("final")
+    deadline = time.monotonic() + HEAL_SECONDS_MAX
+    for topic in workers.TOPICS:
+        for partition in range(workers.PARTITIONS):
+            start, found = await _read_partition(client, topic, partition, deadline)
+            records[topic, partition], log_starts[topic, partition] = found, start
+    evidence = Evidence(setting.history, records, log_starts)
+    for number in range(2):
+        group = f"committer-{number}"
+        await workers.fetch_committed(setting, client, group)
+        for event in setting.history.of("ok", "fetch-committed"):
+            if event["group"] == group:
+                evidence.committed[group, event["topic"], event["partition"]] = event["offset"]
+    return evidence
+
+
+async def _read_partition(
+    client: WireClient, topic: str, partition: int, deadline: float
+) -> tuple[int, list[StoredRecord]]:
+    found: list[StoredRecord] = []
+    offset, start = 0, 0
+    while True:
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"{topic}-{partition} could not be read {HEAL_SECONDS_MAX:.0f} s after the faults stopped"
+            )
+        try:
+            data = await workers.fetch(client, topic, partition, offset, wait_ms=0)
+        except Lost:
+            await asyncio.sleep(0.1)
+            continue
+        if data is None:
+            continue
+        code, records, start = data
+        if code == 1:
+            offset = await _log_start(client, topic, partition)
+            continue
+        if code:
+            await asyncio.sleep(0.1)
+            continue
+        fresh = [record for record in records if record.offset >= offset]
+        if not fresh:
+            return start, found
+        found += fresh
+        offset = fresh[-1].offset + 1
+
+
+async def _log_start(client: WireClient, topic: str, partition: int) -> int:
+    from kafka_protocol.messages.list_offsets import (
+        ListOffsetsPartition,
+        ListOffsetsRequest,
+        ListOffsetsResponse,
+        ListOffsetsTopic,
+    )
+
+    row = ListOffsetsPartition(partition_index=partition, timestamp=-2)
+    request = ListOffsetsRequest(replica_id=-1, topics=[ListOffsetsTopic(name=topic, partitions=[row])])
+    answer = await client.call(request, workers.LIST_OFFSETS_VERSION, ListOffsetsResponse)
+    assert answer is not None
+    return answer.topics[0].partitions[0].offset

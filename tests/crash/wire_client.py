@@ -1,0 +1,104 @@
+"""Owns: one connection that speaks raw protocol messages, for what no client library does: exact resends, stale
+commits.
+
+Must never know: what the answers should be. Batches are built and read by aiokafka, so that the checker does not judge
+the broker's record code by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from kafka_protocol.dispatch import FLEXIBLE_FROM
+from kafka_protocol.wire import Message
+
+M = TypeVar("M", bound=Message)
+
+Lost = (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, TimeoutError)
+"""What a call may raise when the broker dies, hangs or is not there: nothing is known about the request then."""
+
+
+class StoredRecord(NamedTuple):
+    """A record as the broker serves it."""
+
+    offset: int
+    value: bytes
+    producer_id: int
+
+
+class WireClient:
+    """Connects on first use and again after every failure."""
+
+    def __init__(self, port: int, name: str, timeout_s: float = 5.0) -> None:
+        self._port = port
+        self._name = name.encode()
+        self._timeout_s = timeout_s
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._correlation_id = 0
+
+    async def call(self, request: Message, version: int, answer: type[M], *, expect_answer: bool = True) -> M | None:
+        """Sends one request and waits for its answer. Raises one of ``Lost`` when the outcome is unknown."""
+        try:
+            return await asyncio.wait_for(self._call(request, version, answer, expect_answer), self._timeout_s)
+        except Lost:
+            self.drop()
+            raise
+
+    async def _call(self, request: Message, version: int, answer: type[M], expect_answer: bool) -> M | None:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=2**24)
+        reader, writer = self._streams
+        self._correlation_id += 1
+        flexible = version >= FLEXIBLE_FROM[request.api_key]
+        head = struct.pack(">hhih", request.api_key, version, self._correlation_id, len(self._name)) + self._name
+        body = head + (b"\0" if flexible else b"") + request.encode(version)
+        writer.write(struct.pack(">i", len(body)) + body)
+        await writer.drain()
+        if not expect_answer:
+            return None
+        (size,) = struct.unpack(">i", await reader.readexactly(4))
+        frame = await reader.readexactly(size)
+        (correlation_id,) = struct.unpack_from(">i", frame)
+        if correlation_id != self._correlation_id:
+            raise AssertionError(f"answer {correlation_id} came for request {self._correlation_id}")
+        return answer.decode(frame, version, 5 if flexible else 4)
+
+    def drop(self) -> None:
+        """Closes the connection; the next call opens another."""
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+
+def build_batch(
+    values: Sequence[bytes], timestamp_ms: int, producer_id: int = -1, producer_epoch: int = -1, sequence: int = -1
+) -> bytes:
+    """One batch of format v2."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=0,
+        is_transactional=0,
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+        base_sequence=sequence,
+        batch_size=16 * 1024 * 1024,
+    )
+    for position, value in enumerate(values):
+        builder.append(position, timestamp=timestamp_ms, key=None, value=value, headers=[])
+    return bytes(builder.build())
+
+
+def read_batches(data: bytes) -> list[StoredRecord]:
+    """Every record in a run of stored batches. Raises AssertionError for a batch whose CRC is wrong."""
+    found = []
+    records = MemoryRecords(data)
+    while records.has_next():
+        batch = records.next_batch()
+        assert batch.validate_crc(), f"the batch at {batch.base_offset} fails its CRC check"
+        found += [StoredRecord(record.offset, bytes(record.value or b""), batch.producer_id) for record in batch]
+    return found

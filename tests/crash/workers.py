@@ -1,0 +1,344 @@
+"""Owns: what clients do to the broker while it is attacked. Must never know: which faults come, what is right.
+
+Each worker is a coroutine that runs until ``stop`` is set and writes every operation into the history. A worker never
+gives up on the broker: after a lost connection it tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+
+from kafka_protocol.messages.delete_records import (
+    DeleteRecordsPartition,
+    DeleteRecordsRequest,
+    DeleteRecordsResponse,
+    DeleteRecordsTopic,
+)
+from kafka_protocol.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
+from kafka_protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
+from kafka_protocol.messages.list_offsets import (
+    ListOffsetsPartition,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    ListOffsetsTopic,
+)
+from kafka_protocol.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+    OffsetCommitResponse,
+)
+from kafka_protocol.messages.offset_fetch import (
+    OffsetFetchRequest,
+    OffsetFetchRequestTopic,
+    OffsetFetchResponse,
+)
+from kafka_protocol.messages.produce import (
+    PartitionProduceData,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceData,
+)
+
+from tests.crash.history import History, identity, make_value
+from tests.crash.wire_client import Lost, StoredRecord, WireClient, build_batch, read_batches
+
+PRODUCE_VERSION = 9
+FETCH_VERSION = 12
+LIST_OFFSETS_VERSION = 7
+OFFSET_COMMIT_VERSION = 8
+OFFSET_FETCH_VERSION = 7
+
+PLAIN, IDEMPOTENT, TRIMMED = "plain", "idempotent", "trimmed"
+TOPICS = (PLAIN, IDEMPOTENT, TRIMMED)
+PARTITIONS = 2
+
+RETRIABLE = frozenset({3, 5, 6, 7, 13, 14, 15, 16, 19, 56})
+"""Codes after which a client asks again: the request certainly was not carried out."""
+
+
+@dataclass(slots=True)
+class Setting:
+    """What all workers share."""
+
+    port: int
+    seed: int
+    history: History
+    stop: asyncio.Event
+
+    def client(self, name: str) -> WireClient:
+        return WireClient(self.port, name)
+
+    def rng(self, name: str) -> random.Random:
+        return random.Random(f"{self.seed}/{name}")
+
+
+def produce_request(topic: str, partition: int, batch: bytes, acks: int) -> ProduceRequest:
+    data = TopicProduceData(name=topic, partition_data=[PartitionProduceData(index=partition, records=batch)])
+    return ProduceRequest(acks=acks, timeout_ms=5000, topic_data=[data])
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+async def plain_producer(setting: Setting, number: int) -> None:
+    """Sends without idempotence, with every acks; what it does not hear of it does not repeat."""
+    name = f"plain-{number}"
+    rng, client, history = setting.rng(name), setting.client(name), setting.history
+    sent = 0
+    while not setting.stop.is_set():
+        values = [make_value(setting.seed, name, sent + i, rng.randrange(40, 2000)) for i in range(rng.randrange(1, 6))]
+        sent += len(values)
+        acks, partition = rng.choice((0, 1, -1, -1)), rng.randrange(PARTITIONS)
+        facts = {"topic": PLAIN, "partition": partition, "acks": acks, "values": [identity(v) for v in values]}
+        history.add("invoke", name, "send", **facts)
+        request = produce_request(PLAIN, partition, build_batch(values, now_ms()), acks)
+        try:
+            answer = await client.call(request, PRODUCE_VERSION, ProduceResponse, expect_answer=acks != 0)
+        except Lost as error:
+            history.add("info", name, "send", error=repr(error), **facts)
+            await asyncio.sleep(0.05)
+            continue
+        if answer is None:
+            history.add("info", name, "send", error="acks=0", **facts)
+        else:
+            result = answer.responses[0].partition_responses[0]
+            if result.error_code:
+                history.add("fail", name, "send", code=result.error_code, **facts)
+            else:
+                history.add("ok", name, "send", offset=result.base_offset, **facts)
+        await asyncio.sleep(rng.random() * 0.01)
+
+
+async def idempotent_producer(setting: Setting, number: int) -> None:
+    """Sends each batch until it is answered, byte for byte the same, and now and then once more after that."""
+    name = f"idempotent-{number}"
+    rng, client, history = setting.rng(name), setting.client(name), setting.history
+    producer_id = await _init_producer(setting, client, name)
+    sequences = [0] * PARTITIONS
+    sent = 0
+    while not setting.stop.is_set() and producer_id is not None:
+        partition = rng.randrange(PARTITIONS)
+        values = [make_value(setting.seed, name, sent + i, rng.randrange(40, 4000)) for i in range(rng.randrange(1, 6))]
+        sent += len(values)
+        batch = build_batch(values, now_ms(), producer_id, 0, sequences[partition])
+        sequences[partition] += len(values)
+        facts = {"topic": IDEMPOTENT, "partition": partition, "acks": -1, "values": [identity(v) for v in values]}
+        history.add("invoke", name, "send", **facts)
+        repeats = 1 if rng.random() < 0.2 else 0
+        while True:
+            try:
+                answer = await client.call(
+                    produce_request(IDEMPOTENT, partition, batch, -1), PRODUCE_VERSION, ProduceResponse
+                )
+            except Lost as error:
+                history.add("info", name, "send", error=repr(error), **facts)
+                if setting.stop.is_set():
+                    return
+                await asyncio.sleep(0.05)
+                continue
+            assert answer is not None
+            result = answer.responses[0].partition_responses[0]
+            if result.error_code in RETRIABLE:
+                history.add("info", name, "send", error=f"code {result.error_code}", **facts)
+                await asyncio.sleep(0.05)
+                continue
+            if result.error_code:
+                history.add("fail", name, "send", code=result.error_code, **facts)
+                producer_id = await _init_producer(setting, client, name)
+                sequences = [0] * PARTITIONS
+                break
+            history.add("ok", name, "send", offset=result.base_offset, **facts)
+            if not repeats:
+                break
+            repeats -= 1
+        await asyncio.sleep(rng.random() * 0.01)
+
+
+async def _init_producer(setting: Setting, client: WireClient, name: str) -> int | None:
+    while not setting.stop.is_set():
+        try:
+            answer = await client.call(InitProducerIdRequest(transaction_timeout_ms=60000), 4, InitProducerIdResponse)
+        except Lost:
+            await asyncio.sleep(0.1)
+            continue
+        assert answer is not None
+        if answer.error_code == 0:
+            setting.history.add("ok", name, "init-producer", producer_id=answer.producer_id)
+            return answer.producer_id
+        await asyncio.sleep(0.1)
+    return None
+
+
+async def reader(setting: Setting, topic: str, partition: int) -> None:
+    """Reads one partition from the start, without a group, and notes every record it sees."""
+    name = f"reader-{topic}-{partition}"
+    client, history = setting.client(name), setting.history
+    offset = 0
+    while not setting.stop.is_set():
+        try:
+            data = await fetch(client, topic, partition, offset, wait_ms=200)
+        except Lost:
+            await asyncio.sleep(0.05)
+            continue
+        if data is None:
+            await asyncio.sleep(0.05)
+            continue
+        code, records, log_start = data
+        if code == 1:
+            # Out of range is only true when records were deleted below.
+            history.add("ok", name, "out-of-range", topic=topic, partition=partition, offset=offset, start=log_start)
+            offset = max(offset, log_start)
+            continue
+        for record in records:
+            if record.offset >= offset:
+                facts = {"offset": record.offset, "value": identity(record.value)}
+                history.add("ok", name, "read", topic=topic, partition=partition, **facts)
+                offset = record.offset + 1
+
+
+async def fetch(
+    client: WireClient, topic: str, partition: int, offset: int, wait_ms: int, isolation: int = 0
+) -> tuple[int, list[StoredRecord], int] | None:
+    """Error code, records and log start offset; None for an answer without the partition."""
+    request = FetchRequest(
+        max_wait_ms=wait_ms,
+        min_bytes=1,
+        max_bytes=2**22,
+        isolation_level=isolation,
+        topics=[
+            FetchTopic(
+                topic=topic,
+                partitions=[FetchPartition(partition=partition, fetch_offset=offset, partition_max_bytes=2**21)],
+            )
+        ],
+    )
+    answer = await client.call(request, FETCH_VERSION, FetchResponse)
+    assert answer is not None
+    if not answer.responses:
+        return None
+    data = answer.responses[0].partitions[0]
+    records = read_batches(bytes(data.records or b"")) if not data.error_code else []
+    return data.error_code, records, data.log_start_offset
+
+
+async def committer(setting: Setting, number: int) -> None:
+    """Commits rising offsets for a group without members, and reads them back."""
+    name = f"committer-{number}"
+    rng, client, history = setting.rng(name), setting.client(name), setting.history
+    committed = [0] * PARTITIONS
+    while not setting.stop.is_set():
+        partition = rng.randrange(PARTITIONS)
+        committed[partition] += rng.randrange(1, 4)
+        offset = committed[partition]
+        facts = {"group": name, "topic": PLAIN, "partition": partition, "offset": offset}
+        row = OffsetCommitRequestPartition(
+            partition_index=partition,
+            committed_offset=offset,
+            committed_leader_epoch=0,
+            committed_metadata=f"m{offset}",
+        )
+        request = OffsetCommitRequest(
+            group_id=name,
+            generation_id_or_member_epoch=-1,
+            topics=[OffsetCommitRequestTopic(name=PLAIN, partitions=[row])],
+        )
+        history.add("invoke", name, "commit", **facts)
+        try:
+            answer = await client.call(request, OFFSET_COMMIT_VERSION, OffsetCommitResponse)
+            assert answer is not None
+            code = answer.topics[0].partitions[0].error_code
+            history.add("fail" if code else "ok", name, "commit", code=code, **facts)
+            await fetch_committed(setting, client, name)
+        except Lost as error:
+            history.add("info", name, "commit", error=repr(error), **facts)
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(rng.random() * 0.02)
+
+
+async def fetch_committed(setting: Setting, client: WireClient, group: str) -> None:
+    request = OffsetFetchRequest(
+        group_id=group,
+        topics=[OffsetFetchRequestTopic(name=PLAIN, partition_indexes=list(range(PARTITIONS)))],
+        require_stable=False,
+    )
+    setting.history.add("invoke", group, "fetch-committed", group=group)
+    answer = await client.call(request, OFFSET_FETCH_VERSION, OffsetFetchResponse)
+    assert answer is not None
+    if answer.error_code:
+        return
+    for row in answer.topics[0].partitions:
+        if row.error_code == 0 and row.metadata not in (None, "", f"m{row.committed_offset}"):
+            raise AssertionError(f"offset {row.committed_offset} came back with the metadata {row.metadata!r}")
+        facts = {"topic": PLAIN, "partition": row.partition_index, "offset": row.committed_offset}
+        if row.error_code == 0:
+            setting.history.add("ok", group, "fetch-committed", group=group, **facts)
+
+
+async def watcher(setting: Setting) -> None:
+    """Asks for the ends of every partition, again and again."""
+    name = "watcher"
+    client, history = setting.client(name), setting.history
+    while not setting.stop.is_set():
+        for topic in TOPICS:
+            for partition in range(PARTITIONS):
+                for which, timestamp in (("end", -1), ("start", -2)):
+                    row = ListOffsetsPartition(partition_index=partition, timestamp=timestamp)
+                    request = ListOffsetsRequest(replica_id=-1, topics=[ListOffsetsTopic(name=topic, partitions=[row])])
+                    try:
+                        answer = await client.call(request, LIST_OFFSETS_VERSION, ListOffsetsResponse)
+                    except Lost:
+                        await asyncio.sleep(0.05)
+                        continue
+                    assert answer is not None
+                    found = answer.topics[0].partitions[0]
+                    if found.error_code == 0:
+                        history.add(
+                            "ok", name, "offsets", topic=topic, partition=partition, which=which, offset=found.offset
+                        )
+        await asyncio.sleep(0.1)
+
+
+async def deleter(setting: Setting) -> None:
+    """Writes into a topic and deletes from its start."""
+    name = "deleter"
+    rng, client, history = setting.rng(name), setting.client(name), setting.history
+    sent, ends = 0, [0] * PARTITIONS
+    while not setting.stop.is_set():
+        partition = rng.randrange(PARTITIONS)
+        values = [make_value(setting.seed, name, sent + i, 3000) for i in range(8)]
+        sent += len(values)
+        facts = {"topic": TRIMMED, "partition": partition, "acks": -1, "values": [identity(v) for v in values]}
+        history.add("invoke", name, "send", **facts)
+        try:
+            request = produce_request(TRIMMED, partition, build_batch(values, now_ms()), -1)
+            answer = await client.call(request, PRODUCE_VERSION, ProduceResponse)
+            assert answer is not None
+            result = answer.responses[0].partition_responses[0]
+            if result.error_code:
+                history.add("fail", name, "send", code=result.error_code, **facts)
+                continue
+            history.add("ok", name, "send", offset=result.base_offset, **facts)
+            ends[partition] = result.base_offset + len(values)
+            if rng.random() < 0.3:
+                await _delete(setting, client, partition, rng.randrange(ends[partition] + 1))
+        except Lost as error:
+            history.add("info", name, "send", error=repr(error), **facts)
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.02)
+
+
+async def _delete(setting: Setting, client: WireClient, partition: int, offset: int) -> None:
+    row = DeleteRecordsPartition(partition_index=partition, offset=offset)
+    request = DeleteRecordsRequest(topics=[DeleteRecordsTopic(name=TRIMMED, partitions=[row])], timeout_ms=5000)
+    facts = {"topic": TRIMMED, "partition": partition, "offset": offset}
+    setting.history.add("invoke", "deleter", "delete", **facts)
+    answer = await client.call(request, 1, DeleteRecordsResponse)
+    assert answer is not None
+    result = answer.topics[0].partitions[0]
+    if result.error_code == 0:
+        setting.history.add("ok", "deleter", "delete", low=result.low_watermark, **facts)
