@@ -156,10 +156,10 @@ def test_noise_is_read_by_both_or_refused_by_both(
 
 def check_both(interpreter: Interpreter, message: Message, version: int, data: bytes) -> None:
     """Codec and interpreter agree: both refuse, or both read the same value, which can be written again."""
+    # Where the error points to is checked by the tests above.
     try:
         decoded = ours.decode(message, version, data)
-    except ProtocolError as error:
-        assert 0 <= error.offset <= len(data)
+    except ProtocolError:
         with pytest.raises(WireError):
             interpreter.parse(message.name, version, data)
         return

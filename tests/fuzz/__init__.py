@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing; each target is a program, and a test that runs it for a moment."""
