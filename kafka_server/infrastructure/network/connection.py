@@ -31,7 +31,7 @@ from kafka_protocol.wire import ProtocolError
 
 from kafka_server.application.context import CloseConnection, RequestContext
 from kafka_server.application.explain import EXPLAIN
-from kafka_server.infrastructure.network.framing import FrameBudget, FrameError, FrameReader
+from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameBudget, FrameError, FrameReader
 from kafka_server.infrastructure.network.notices import Notices
 from kafka_server.infrastructure.network.routes import (
     Buffer,
@@ -74,7 +74,7 @@ class Shared:
         dispatch: Dispatch,
         notices: Notices,
         budget: FrameBudget,
-        scratch: bytearray,
+        scratch: bytearray | None,
         request_size_max: int,
     ) -> None:
         self.loop = loop
@@ -82,6 +82,7 @@ class Shared:
         self.notices = notices
         self.budget = budget
         self.scratch = scratch
+        """None: the event loop reads in the background, and each connection needs a buffer of its own."""
         self.request_size_max = request_size_max
         self.routes: dict[int, ServedRoute] = {}
         """By the first four bytes of a request (key and version as one number). Only served pairs get in."""
@@ -143,7 +144,8 @@ class Connection(asyncio.BufferedProtocol):
         self._shared = shared
         self._admit = admit
         self._forget = forget
-        self._reader = reader = FrameReader(shared.scratch, shared.budget, shared.request_size_max)
+        scratch = bytearray(SCRATCH_SIZE) if shared.scratch is None else shared.scratch
+        self._reader = reader = FrameReader(scratch, shared.budget, shared.request_size_max)
         self._frames = reader.frames
         self._get_buffer = reader.get_buffer
         self._blocked = 0

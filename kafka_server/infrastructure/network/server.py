@@ -12,6 +12,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -101,7 +102,9 @@ class Server:
             self._dispatch,
             Notices(log, loop.time),
             FrameBudget(limits.half_frame_bytes_max),
-            bytearray(SCRATCH_SIZE),
+            # The loop of Windows hands a buffer to the operating system, which fills it some time later; all others
+            # fill it and tell us about it before they turn to another connection.
+            None if sys.platform == "win32" else bytearray(SCRATCH_SIZE),
             limits.request_size_max,
         )
         opened: list[tuple[Listener, list[socket.socket]]] = []
