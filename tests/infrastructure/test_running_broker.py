@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +73,16 @@ async def test_everything_is_loaded_soon_after_the_start() -> None:
         assert "group_admin" not in families
         await asyncio.wait_for(settling, 20)
         assert "group_admin" in families
+
+
+def test_the_pytest_fixture_gives_other_peoples_tests_a_broker(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["kafka_server.testing.pytest_plugin"]\n')
+    (tmp_path / "test_mine.py").write_text(
+        "import socket\n"
+        "def test_it(kafka_broker):\n"
+        "    host, _, port = kafka_broker.bootstrap.rpartition(':')\n"
+        "    socket.create_connection((host, int(port))).close()\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert "1 passed" in result.stdout, result.stdout
