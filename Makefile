@@ -37,7 +37,7 @@ format: $(READY) ## rewrite the sources in the project's style
 	$(BIN)/ruff format .
 
 snapshots: $(READY) ## accept the codecs' present output as the new snapshots
-	$(BIN)/python -m pytest tests/generated --snapshot-update
+	$(BIN)/python -m pytest tests/codegen tests/generated --snapshot-update
 
 bench: $(READY) ## measure codecs and broker beside their peers (needs `make peers`)
 	$(BIN)/python -m tests.benchmarks.codec

@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
-from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
-from syrupy.location import PyTestLocation
-from syrupy.types import SnapshotIndex
 
 from codegen.apis import read_apis
 from codegen.spec import read_folder
@@ -20,19 +17,9 @@ from tests.generated import ours
 from tests.generated.annotated import annotate
 from tests.generated.interpreter import Interpreter
 from tests.generated.telling import telling
+from tests.snapshots import PlainText
 
 SPECS = Path(__file__).parents[2] / "specs"
-
-
-class PlainText(SingleFileSnapshotExtension):
-    """One readable file per snapshot, called as the test's parameter is."""
-
-    file_extension = "txt"
-    _write_mode = WriteMode.TEXT
-
-    @classmethod
-    def get_snapshot_name(cls, *, test_location: PyTestLocation, index: SnapshotIndex = 0) -> str:
-        return test_location.snapshot_name.partition("[")[2].removesuffix("]")
 
 
 def _shown() -> list[tuple[str, int]]:
