@@ -39,6 +39,13 @@ def test_a_pipe_gets_plain_lines_with_time_level_and_area(root: logging.Logger) 
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO    topic: created orders\n", stream.getvalue())
 
 
+def test_names_from_the_wire_cannot_forge_lines_or_steer_a_terminal(root: logging.Logger) -> None:
+    stream = io.StringIO()
+    log_module.configure("info", stream)
+    logging.getLogger("kafka_server.group").info("client %s", "x\n2026-01-01 INFO all is well\x1b[2J\u2028\u00fc")
+    assert stream.getvalue().endswith("client x\\n2026-01-01 INFO all is well\\x1b[2J\\u2028\u00fc\n")
+
+
 def test_a_terminal_gets_colours(root: logging.Logger) -> None:
     stream = Terminal()
     log_module.configure("info", stream)

@@ -54,7 +54,7 @@ class PlainFormatter(logging.Formatter):
         if second != self._second:
             self._second, self._second_text = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
         area = record.name.removeprefix(f"{ROOT}.")
-        text = f"{self._second_text}.{int(record.msecs):03d} {record.levelname:<7} {area}: {record.getMessage()}"
+        text = f"{self._second_text}.{int(record.msecs):03d} {record.levelname:<7} {area}: {printable(record.getMessage())}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text
@@ -88,13 +88,21 @@ class RichHandler(logging.Handler):
         line.append(f"{record.levelname:<7} ", style)
         line.append(f"{area:<8} ", "magenta")
         # The highlighter makes numbers, paths and quoted names stand out.
-        console.print(line + console.highlighter(record.getMessage()))
+        console.print(line + console.highlighter(printable(record.getMessage())))
         if record.exc_info:
             from rich.traceback import Traceback
 
             kind, error, traceback = record.exc_info
             if kind is not None and error is not None:
                 console.print(Traceback.from_exception(kind, error, traceback))
+
+
+def printable(text: str) -> str:
+    """The text with control characters shown as escapes: a client id or topic name from the wire must neither forge a
+    second line nor steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def configure(level: str, stream: TextIO | None = None) -> logging.Handler:
