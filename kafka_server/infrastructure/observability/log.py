@@ -54,7 +54,8 @@ class PlainFormatter(logging.Formatter):
         if second != self._second:
             self._second, self._second_text = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
         area = record.name.removeprefix(f"{ROOT}.")
-        text = f"{self._second_text}.{int(record.msecs):03d} {record.levelname:<7} {area}: {printable(record.getMessage())}"
+        message = printable(record.getMessage())
+        text = f"{self._second_text}.{int(record.msecs):03d} {record.levelname:<7} {area}: {message}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text
