@@ -122,6 +122,15 @@ async def test_unknown_topics_and_partitions_are_refused_one_by_one_in_the_order
     ]
 
 
+async def test_what_the_group_says_is_for_the_partitions_that_exist() -> None:
+    house = await House().open()
+    house.stable_member()
+    places = [OffsetCommitRequestPartition(index, 1) for index in (0, 2)]
+    answer = house.ask(OffsetCommitRequest("g", topics=[OffsetCommitRequestTopic("t", partitions=places)]), 9)
+    codes = [place.error_code for place in answer.topics[0].partitions]
+    assert codes == [UnknownMemberId.code, UnknownTopicOrPartition.code]
+
+
 async def test_without_a_known_partition_the_group_is_not_asked() -> None:
     house = await House().open()
     house.stable_member()

@@ -2,7 +2,7 @@
 
 Contract
     OffsetCommit  Partitions that do not exist are refused one by one, then the group judges the commit as a whole: its
-                  error goes to every partition of the request. Without a known partition the group is not asked.
+                  error goes to all other partitions. Without a known partition the group is not asked.
                   Success means stored. Topics and partitions come back in the order of the request.
     OffsetFetch   A partition without an offset, and any partition of an unknown group, is offset -1 without an error.
                   Topics null (v2+) is everything that is committed. Offsets of a topic that was deleted and created
@@ -110,16 +110,26 @@ class OffsetHandlers:
         try:
             outcome = self._offsets.commit(command)
         except DomainError as error:
-            return refused_commit(response, error.code)
+            for _, place in places:
+                place.error_code = error.code
+            return response
         for key, place in places:
             place.error_code = outcome.codes.get(key, 0)
-        return response if outcome.stored is None else self._finish_commit(outcome.stored, response)
+        if outcome.stored is None:
+            return response
+        return self._finish_commit(outcome.stored, response, [place for _, place in places if not place.error_code])
 
-    async def _finish_commit(self, stored: Awaitable[None], response: OffsetCommitResponse) -> OffsetCommitResponse:
+    async def _finish_commit(
+        self,
+        stored: Awaitable[None],
+        response: OffsetCommitResponse,
+        places: list[OffsetCommitResponsePartition],
+    ) -> OffsetCommitResponse:
         try:
             await asyncio.shield(stored)  # Several commits may share one write; a client that leaves must not stop it.
         except DomainError:
-            return refused_commit(response, CoordinatorNotAvailable.code)
+            for place in places:
+                place.error_code = CoordinatorNotAvailable.code
         return response
 
     def _find_commit_topic(self, asked: OffsetCommitRequestTopic, version: int) -> tuple[Topic | None, int]:
@@ -218,14 +228,6 @@ def committed_offset(
         expires_at_ms=-1 if retention_time_ms == -1 else now_ms + retention_time_ms,
         topic_id=topic_id,
     )
-
-
-def refused_commit(response: OffsetCommitResponse, code: int) -> OffsetCommitResponse:
-    """What the group says holds for every partition that was named, known or not."""
-    for topic in response.topics:
-        for place in topic.partitions:
-            place.error_code = code
-    return response
 
 
 def fetched(index: int, offset: CommittedOffset, code: int) -> OffsetFetchResponsePartitions:
