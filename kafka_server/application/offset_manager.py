@@ -101,7 +101,7 @@ class OffsetManager:
         for group_id, offsets in (await self._repository.load()).items():
             self._coordinator.find_or_create(group_id)
             self._apply(group_id, offsets)
-        self._schedule_expiry()
+        self.start_expiry()
 
     async def close(self) -> None:
         """Stops the expiry and lets deletions that are under way finish."""
@@ -220,7 +220,8 @@ class OffsetManager:
             return False
         return offset.is_expired(start_ms, self._settings.retention_ms, self._clock.now_ms())
 
-    def _schedule_expiry(self) -> None:
+    def start_expiry(self) -> None:
+        """Expires offsets by the clock from now on; ``load`` does this, too."""
         self._timer = self._clock.call_later(self._settings.retention_check_interval_ms, self._expire_and_go_on)
 
     def _expire_and_go_on(self) -> None:
@@ -228,7 +229,7 @@ class OffsetManager:
             self.expire()
         except DomainError as error:
             log.error("Unused offsets could not be removed: %s", error)
-        self._schedule_expiry()
+        self.start_expiry()
 
     def _explain_commit(self, command: OffsetCommitCommand, accepted: Mapping[PartitionKey, CommittedOffset]) -> None:
         if log.isEnabledFor(EXPLAIN):
