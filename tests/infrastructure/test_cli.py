@@ -28,7 +28,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**clean, **environ},
+            env={**clean, "KAFKA_STORAGE": "memory", **environ},
         )
         self.lines: list[str] = []
 
@@ -62,7 +62,7 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("KAFKA_")}
     command = [sys.executable, "-m", "kafka_server", *arguments]
-    env = {**clean, **environ}
+    env = {**clean, "KAFKA_STORAGE": "memory", **environ}
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=env, check=False)
 
 
@@ -153,7 +153,7 @@ def test_a_taken_port_is_an_error_that_names_the_process(started: list[Process])
             "num.partitions = 'many' (flag --override): must be a whole number",
         ),
         ([], {"KAFKA_NODE_ID": "x"}, "node.id = 'x' (variable KAFKA_NODE_ID): must be a whole number"),
-        (["--storage", "disk"], {}, "storage on disk does not exist yet in this version"),
+        (["--storage", "tape"], {}, "storage = 'tape' (flag --storage): must be one of memory, disk"),
         (["--listeners", "PLAINTEXT://:1", "--port", "2"], {}, "--listeners says it all"),
         (["--explain", "--log-level", "info"], {}, "contradict each other"),
         (["--override", "novalue"], {}, "is not of the form KEY=VALUE"),

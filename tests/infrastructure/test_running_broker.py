@@ -10,6 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from kafka_protocol.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
+from kafka_protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse
+from kafka_protocol.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 
 from kafka_server.infrastructure.network.server import BindError
 from kafka_server.testing.broker import running_broker, threaded_broker
@@ -86,3 +89,26 @@ def test_the_pytest_fixture_gives_other_peoples_tests_a_broker(tmp_path: Path) -
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert "1 passed" in result.stdout, result.stdout
+
+
+async def test_a_group_that_formed_before_the_broker_settled_lives_on() -> None:
+    async with running_broker() as broker:
+        host, _, port = broker.bootstrap.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+
+        async def ask(key: int, body: bytes) -> bytes:
+            writer.write(request(key, body, version=0))
+            size = int.from_bytes(await asyncio.wait_for(reader.readexactly(4), 5), "big")
+            return (await reader.readexactly(size))[4:]
+
+        protocols = [JoinGroupRequestProtocol(name="range", metadata=b"")]
+        join = JoinGroupRequest(group_id="g", session_timeout_ms=30_000, protocol_type="consumer", protocols=protocols)
+        joined = JoinGroupResponse.decode(await ask(11, join.encode(0)), 0)
+        mine = [SyncGroupRequestAssignment(member_id=joined.member_id, assignment=b"all")]
+        await ask(14, SyncGroupRequest("g", joined.generation_id, joined.member_id, assignments=mine).encode(0))
+        settling = broker.broker.settling
+        assert settling is not None
+        await asyncio.wait_for(settling, 20)
+        heartbeat = HeartbeatRequest("g", joined.generation_id, joined.member_id)
+        assert HeartbeatResponse.decode(await ask(12, heartbeat.encode(0)), 0).error_code == 0
+        writer.close()
