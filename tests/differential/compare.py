@@ -1,0 +1,64 @@
+"""Owns: what of two answers must be equal, and a list of where they are not. Must never know: sockets, APIs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+UNLIKE = {
+    "error_message": "our words",
+    "documentation": "our words",
+    "cluster_id": "drawn at random",
+    "finalized_features_epoch": "an offset of Kafka's metadata log",
+    "host": "each has its own address",
+    "port": "each has its own address",
+    "unknown_tagged_fields": "no part of the answer",
+}
+"""Fields that two brokers never have in common, with the reason."""
+NAMES = ("name", "api_key", "resource_name", "partition_index")
+"""What tells the elements of a list apart, where the order is left to the broker."""
+
+
+def plain(value: Any) -> Any:
+    """Messages as dicts without ``UNLIKE``; of topic ids only whether there is one."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name not in UNLIKE}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes) and len(value) == 16:
+        return "no id" if value == bytes(16) else "an id"
+    return value
+
+
+def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
+    """``path: theirs, ours`` for every place where the plain answers differ."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for name in theirs:
+            yield from differences(theirs[name], ours.get(name), f"{path}.{name}" if path else name)
+    elif isinstance(theirs, list) and isinstance(ours, list) and (key := _key(theirs or ours)):
+        a, b = _by(key, theirs), _by(key, ours)
+        for name in sorted({*a, *b}):
+            if name not in a or name not in b:
+                yield f"{path}[{name}]: only {'theirs' if name in a else 'ours'}"
+            else:
+                yield from differences(a[name], b[name], f"{path}[{name}]")
+    elif theirs != ours:
+        yield f"{path}: {theirs!r}, {ours!r}"
+
+
+def _key(items: list[Any]) -> str | None:
+    if not items or not isinstance(items[0], dict):
+        return None
+    return next((name for name in NAMES if name in items[0]), None)
+
+
+def _by(key: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    """The elements by name; those of one name are told apart by their order."""
+    found: dict[str, Any] = {}
+    for item in items:
+        name, times = str(item[key]), 1
+        while (label := name if times == 1 else f"{name}#{times}") in found:
+            times += 1
+        found[label] = item
+    return found

@@ -1,0 +1,61 @@
+"""Owns: one connection that speaks any API in any version. Must never know: which broker is at the other end.
+
+It is built on our own codecs, which tests/generated holds against those of others.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from types import TracebackType
+from typing import TypeVar
+
+from kafka_protocol.dispatch import FLEXIBLE_FROM
+from kafka_protocol.wire import Message
+
+Res = TypeVar("Res", bound=Message)
+API_VERSIONS = 18
+
+
+class RawClient:
+    """A blocking client without any behaviour of its own: one request out, one response in."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._serial = 0
+        self._connection = self._connect()
+
+    def __enter__(self) -> RawClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def ask(self, request: Message, response_type: type[Res], version: int) -> Res:
+        """Sends the request in that version. Raises EOFError when the broker hangs up; the next request reconnects."""
+        self._serial += 1
+        flexible = version >= FLEXIBLE_FROM[request.api_key]
+        header = struct.pack(">hhihc", request.api_key, version, self._serial, 1, b"d") + (b"\0" if flexible else b"")
+        frame = header + request.encode(version)
+        self._connection.sendall(struct.pack(">i", len(frame)) + frame)
+        (size,) = struct.unpack(">i", self._exactly(4))
+        answer = self._exactly(size)
+        assert struct.unpack_from(">i", answer) == (self._serial,)
+        return response_type.decode(answer, version, 5 if flexible and request.api_key != API_VERSIONS else 4)
+
+    def _connect(self) -> socket.socket:
+        host, _, port = self._bootstrap.rpartition(":")
+        return socket.create_connection((host, int(port)), timeout=30)
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            piece = self._connection.recv(size - len(data))
+            if not piece:
+                self._connection.close()
+                self._connection = self._connect()
+                raise EOFError
+            data += piece
+        return bytes(data)
