@@ -10,7 +10,8 @@ In a plain test, with a client that blocks, it runs on a thread of its own::
     with threaded_broker(**{"num.partitions": "3"}) as broker:
         producer = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap})
 
-Both listen on a free port of 127.0.0.1, keep everything in memory, and take any setting as text.
+Both listen on a free port of 127.0.0.1 and take any setting as text. They keep everything in memory, unless
+``storage=disk`` and ``log.dirs`` say otherwise.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 
 from kafka_server.bootstrap import Broker
 from kafka_server.config import Given, Settings, load_settings
+from kafka_server.infrastructure.event_loop import new_event_loop
 from kafka_server.infrastructure.network.listener import format_address
 
 LISTENERS = "PLAINTEXT://127.0.0.1:0"
@@ -43,7 +45,7 @@ class RunningBroker:
 
 def settings_for_test(settings: Mapping[str, str]) -> Settings:
     """Settings for a broker in a test; the environment of the process does not count."""
-    given = {"listeners": LISTENERS, **settings}
+    given = {"listeners": LISTENERS, "storage": "memory", **settings}
     return load_settings([Given(key, text, "the test") for key, text in given.items()])
 
 
@@ -75,7 +77,8 @@ def threaded_broker(**settings: str) -> Iterator[RunningBroker]:
 
     def run() -> None:
         try:
-            asyncio.run(serve())
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(serve())
         except BaseException as error:
             outcome.append(error)
             started.set()
