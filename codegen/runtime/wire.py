@@ -263,10 +263,8 @@ class Codec(Generic[M]):
             message, end = read(buffer, offset)
         except DECODE_FAULTS as fault:
             self.explain_fault(buffer, version, offset, fault)
-        if end < len(buffer):
-            raise ProtocolError(self.name, version, "(end)", end, f"{len(buffer) - end} bytes follow the last field")
-        if end > len(buffer):
-            self.explain_fault(buffer, version, offset, Fault("the buffer ends too early"))
+        if end != len(buffer):
+            self.refuse_end(buffer, version, offset, end)
         return message
 
     def decode_prefix(self, buffer: Buffer, version: int, offset: int = 0) -> tuple[M, int]:
@@ -277,7 +275,7 @@ class Codec(Generic[M]):
         except DECODE_FAULTS as fault:
             self.explain_fault(buffer, version, offset, fault)
         if end > len(buffer):
-            self.explain_fault(buffer, version, offset, Fault("the buffer ends too early"))
+            self.refuse_end(buffer, version, offset, end)
         return message, end
 
     def chunks(self, message: M, version: int) -> list[Chunk]:
@@ -294,6 +292,12 @@ class Codec(Generic[M]):
         except EncodeError as error:
             raise EncodeError(f"{self.name} v{version}: {error}") from None
         return out
+
+    def refuse_end(self, buffer: Buffer, version: int, offset: int, end: int) -> NoReturn:
+        """Raises the ProtocolError for a message that ends at ``end`` and not where its buffer does."""
+        if end < len(buffer):
+            raise ProtocolError(self.name, version, "(end)", end, f"{len(buffer) - end} bytes follow the last field")
+        self.explain_fault(buffer, version, offset, Fault("the buffer ends too early"))
 
     def explain_fault(self, buffer: Buffer, version: int, offset: int, fault: BaseException) -> NoReturn:
         """Finds the field and the byte at which decoding goes wrong and raises the ProtocolError that says so.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from kafka_protocol.handlers import Ctx, Handler, Handlers
-from kafka_protocol.wire import Buffer, Chunk, Codec, Message
+from kafka_protocol.wire import DECODE_FAULTS, Buffer, Chunk, Codec, Message
 
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
@@ -147,18 +147,18 @@ def route(
     """Ties the codecs of one version to their handler; one type variable a side, so that a mismatch does not type-check."""
     request_codec: Codec[Req] = request.codec
     decode = request_codec.decoders[request_codec.index(version)]
-    explain_fault = request_codec.explain_fault
+    explain_fault, refuse_end = request_codec.explain_fault, request_codec.refuse_end
     chunks = response.codec.chunks
 
     def call(context: Ctx, buffer: Buffer, offset: int) -> Answer | Awaitable[Res | None]:
         # The body of Codec.decode, without its call: this is the hottest function of the server.
         try:
             message, end = decode(buffer, offset)
-        except Exception as fault:
+        except DECODE_FAULTS as fault:
             explain_fault(buffer, version, offset, fault)
         # librdkafka ends a Metadata request for all topics with three bytes too many, and Apache Kafka never looks.
         if end != len(buffer) and (api_key != 3 or end > len(buffer)):
-            explain_fault(buffer, version, offset, ValueError("the message does not end where the frame ends"))
+            refuse_end(buffer, version, offset, end)
         answer = handle(context, message)
         if isinstance(answer, response):
             return chunks(answer, version)

@@ -1,4 +1,4 @@
-"""Generating: the same specs give the same files anywhere, a stale tree is told, upstream's schemas work as they are."""
+"""Generating: the same specs give the same files anywhere, a stale tree is told, upstream's schemas work."""
 
 from __future__ import annotations
 

@@ -118,8 +118,8 @@ def test_a_huge_count_costs_no_memory(interpreter: Interpreter, messages: list[M
 def test_memory_for_the_smallest_elements_is_a_small_multiple_of_the_bytes(
     name: str, version: int, element: bytes, interpreter: Interpreter
 ) -> None:
-    """What an attacker gets for a frame: here 64 KiB of the cheapest element there is."""
-    count = 65_536 // len(element)
+    """What an attacker gets for a frame: here 16 KiB of the cheapest element there is."""
+    count = 16_384 // len(element)
     head = bytes(4 + 4 + 4 + 1 + 4 + 4) if name == "FetchRequest" else b""
     compact = bytes([count + 1 & 0x7F | 0x80, count + 1 >> 7 & 0x7F | 0x80, count + 1 >> 14])
     frame = head + (compact if version in interpreter.messages[name].flexible else count.to_bytes(4, "big"))
@@ -133,7 +133,7 @@ def test_memory_for_the_smallest_elements_is_a_small_multiple_of_the_bytes(
     assert len(frame) < peak < 100 * len(frame)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_damage_is_read_by_both_or_refused_by_both(
     data: st.DataObject, interpreter: Interpreter, messages: list[Message]
@@ -145,7 +145,7 @@ def test_random_damage_is_read_by_both_or_refused_by_both(
     check_both(interpreter, message, version, mutate(interpreter.build(message.name, version, value), source))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(noise=st.binary(max_size=200), data=st.data())
 def test_noise_is_read_by_both_or_refused_by_both(
     noise: bytes, data: st.DataObject, interpreter: Interpreter, messages: list[Message]
