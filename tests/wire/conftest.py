@@ -55,6 +55,7 @@ class FakeRoute:
     def call(self, context: RequestContext, buffer: bytes | bytearray, offset: int) -> Answer | Awaitable[Answer]:
         body = bytes(buffer[offset:])
         self.table.handled.append(body)
+        self.table.buffers.append(type(buffer))
         match self.key:
             case 1:
                 self.table.waiting = asyncio.get_running_loop().create_future()
@@ -84,6 +85,7 @@ class FakeRoute:
 @dataclass
 class FakeDispatch:
     handled: list[bytes] = field(default_factory=list)
+    buffers: list[type] = field(default_factory=list)
     waiting: asyncio.Future[Answer] | None = None
 
     def lookup(self, api_key: int, version: int) -> FakeRoute | None:

@@ -97,6 +97,14 @@ async def test_a_request_of_megabytes_arrives_whole(start: Start) -> None:
         assert bench.dispatch.handled == [body]
 
 
+async def test_only_a_produce_request_is_handed_on_in_the_buffer_that_it_was_received_into(start: Start) -> None:
+    async with start() as bench:
+        peer = await bench.connect()
+        await asyncio.gather(peer.send(request(ECHO, bytes(100_000))), peer.receive())
+        await asyncio.gather(peer.send(request(WHO, bytes(100_000))), peer.receive())
+        assert bench.dispatch.buffers == [bytearray, bytes]
+
+
 async def test_an_unknown_version_of_api_versions_gets_error_35_and_the_ranges_in_the_layout_of_version_0(
     start: Start,
 ) -> None:

@@ -50,6 +50,7 @@ MUTED: Final = 4
 YIELDED: Final = 8
 CLOSING: Final = 16
 
+PRODUCE: Final = 0
 API_VERSIONS: Final = 18
 TURN: Final = 64
 """Requests handled before other connections get their turn."""
@@ -239,6 +240,10 @@ class Connection(asyncio.BufferedProtocol):
             self._unserved(key >> 16, signed(key & 0xFFFF), correlation_id)
             return
         started_ns = perf_counter_ns()
+        if frame.__class__ is bytearray and served.api_key != PRODUCE:
+            # Record batches are served as views of the frame. All other bytes become values that somebody may keep and
+            # use as a key, and a slice of a bytearray is a bytearray.
+            frame = bytes(frame)
         context = self.context
         offset = 10
         try:
