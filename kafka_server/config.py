@@ -51,14 +51,20 @@ class Settings:
 
     given: Mapping[str, Given]
     node_id: int
+    is_node_id_given: bool
+    """False: node_id is the default, and a data folder that belongs to another node wins."""
     cluster_id: str
-    """Empty: draw one."""
+    """Empty: the data folder's, else draw one."""
     rack: str | None
     listeners: tuple[Listener, ...]
     advertised: Mapping[str, tuple[str, int]]
     """By listener name; a listener without an entry advertises the address that the client reached."""
     storage: str
     log_dirs: tuple[str, ...]
+    flush: str
+    """``ack``: an answer waits for a sync; ``os``: the page cache is enough."""
+    recovery_threads: int
+    checkpoint_interval_ms: int
     request_size_max: int
     half_frame_bytes_max: int
     """-1: the server's own default."""
@@ -222,19 +228,21 @@ def _settings(given: Mapping[str, Given]) -> Settings:
             checked(known[name], entry)
     notes = list(_notes(given))
     listeners = _listeners(read, notes)
-    if read.text("storage") == "disk":
-        raise read.wrong("storage", "storage on disk does not exist yet in this version; use memory")
-    if read.is_given("log.dirs") or read.is_given("log.dir"):
+    if read.text("storage") == "memory" and (read.is_given("log.dirs") or read.is_given("log.dir")):
         notes.append("log.dirs has no effect with storage=memory: everything is forgotten when the server stops")
     return Settings(
         given=given,
         node_id=_node_id(read),
+        is_node_id_given=read.is_given("node.id") or read.is_given("broker.id"),
         cluster_id=read.text("cluster.id"),
         rack=read.text("broker.rack") or None,
         listeners=listeners,
         advertised=_advertised(read, listeners),
         storage=read.text("storage"),
         log_dirs=tuple(read.words("log.dirs") or read.words("log.dir")),
+        flush=read.text("flush"),
+        recovery_threads=read.whole("num.recovery.threads.per.data.dir"),
+        checkpoint_interval_ms=read.whole("log.flush.offset.checkpoint.interval.ms"),
         request_size_max=read.whole("socket.request.max.bytes"),
         half_frame_bytes_max=read.whole("queued.max.request.bytes"),
         connections_max=read.whole("max.connections"),

@@ -59,8 +59,8 @@ class PartitionLog(Protocol):
         """Writes one batch, given in two pieces (``head`` was rebuilt, ``body`` is the client's), in one go.
 
         The bytes can be read when the call returns. They are as durable as the flush policy promises when the
-        awaitable is done, or at once when there is none. Keeps neither buffer. Raises StorageError when nothing was
-        written; the log is unchanged then.
+        awaitable is done, or at once when there is none; it may be shared with others, so it must not be cancelled.
+        Keeps neither buffer. Raises StorageError when nothing was written; the log is unchanged then.
         """
 
     def read(self, offset: int, size_max: int, end_offset: int) -> memoryview | Awaitable[memoryview]:

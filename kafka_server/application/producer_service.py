@@ -53,8 +53,9 @@ class Appended(NamedTuple):
     log_append_time: int
     """The broker's stamp, or -1 when the topic keeps the producer's times."""
     log_start_offset: int
-    pending: Awaitable[None] | None
-    """What an acknowledgement under acks=all waits for; None when the batch is safe already."""
+    pending: asyncio.Future[None] | None
+    """What an acknowledgement under acks=all waits for; None when the batch is safe already.
+    Others wait for the same future: listen to it, or shield it from being cancelled."""
 
 
 class ProducerService:
@@ -121,7 +122,10 @@ class ProducerService:
             if repeated is not None:
                 log.debug("Producer %d repeats the batch at offset %d", header.producer_id, repeated.first_offset)
                 stamp = repeated.timestamp if stamp != _NO_TIME else _NO_TIME
-                return Appended(repeated.first_offset, stamp, partition.log_start_offset, None)
+                # It may still wait for its sync, and a repeat must not promise more than the first answer does.
+                is_safe = repeated.last_offset < partition.high_watermark
+                unsafe = None if is_safe else replica.unsafe
+                return Appended(repeated.first_offset, stamp, partition.log_start_offset, unsafe)
         size = len(records)
         if size > replica.topic.settings.segment_bytes:
             raise RecordListTooLarge
@@ -140,7 +144,7 @@ class ProducerService:
         if log.isEnabledFor(EXPLAIN):
             _explain(replica, header, base_offset)
         if pending is not None:
-            pending = self._when_safe(pending, replica, partition.log_end_offset, size)
+            pending = replica.unsafe = self._when_safe(pending, replica, partition.log_end_offset, size)
         elif replica.waiters:
             self._tell_waiters(replica, size)
         return _new_tuple(Appended, (base_offset, stamp, partition.log_start_offset, pending))

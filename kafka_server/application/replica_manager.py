@@ -7,6 +7,7 @@ opens and closes replicas when topics come and go; ProducerService and ConsumerS
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -30,13 +31,15 @@ class Waiter(Protocol):
 class Replica:
     """One partition as this broker serves it."""
 
-    __slots__ = ("counters", "log", "partition", "topic", "waiters")
+    __slots__ = ("counters", "log", "partition", "topic", "unsafe", "waiters")
 
     def __init__(self, topic: Topic, partition: Partition, log: PartitionLog, counters: TopicCounters) -> None:
         self.topic = topic
         self.partition = partition
         self.log = log
         self.counters = counters
+        self.unsafe: asyncio.Future[None] | None = None
+        """Done when the newest batch that had to wait for the store is safe, and so are all before it."""
         self.waiters: dict[Waiter, None] = {}
         """Who waits for this partition, in the order of arrival; a dict, because leaving must be cheap, too."""
 
@@ -92,9 +95,10 @@ class ReplicaManager:
         """
         replicas = self._by_name.get(topic.name, [])
         counters = replicas[0].counters if replicas else TopicCounters()
-        for index in range(len(topic.partitions), topic.partition_count):
-            partition = Partition(index)
-            log = await self._logs.open(topic, partition)
+        partitions = [Partition(index) for index in range(len(topic.partitions), topic.partition_count)]
+        # All at once; how many are under way at the same time is for the repository to say.
+        logs = await asyncio.gather(*(self._logs.open(topic, partition) for partition in partitions))
+        for partition, log in zip(partitions, logs, strict=True):
             topic.partitions.append(partition)
             replicas.append(Replica(topic, partition, log, counters))
         self._by_name[topic.name] = replicas

@@ -4,6 +4,7 @@ Must never know: the wire, how logs are stored.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from kafka_server.application.ports import Clock, Timer
@@ -75,5 +76,5 @@ class RetentionService:
         low_watermark = replica.partition.delete_records(offset)
         durable = replica.log.truncate_prefix(low_watermark)
         if durable is not None:
-            await durable
+            await asyncio.shield(durable)  # others may wait for the same sync
         return low_watermark

@@ -12,6 +12,7 @@ groups, because FindCoordinator says where a group lives.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -85,9 +86,10 @@ class TopicService:
 
     async def start(self) -> None:
         """Opens every topic that is stored."""
-        for topic in self._topics.all():
+        topics = self._topics.all()
+        for topic in topics:
             topic.settings = self._configs.topic_settings(topic.configs)
-            await self._replicas.open_topic(topic)
+        await asyncio.gather(*map(self._replicas.open_topic, topics))
 
     # ---- finding ---------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
@@ -14,6 +12,7 @@ from kafka_protocol.dispatch import SERVED, Dispatch
 
 from kafka_server.bootstrap.handlers import Families, build_handlers
 from kafka_server.bootstrap.services import Services
+from kafka_server.bootstrap.stores import open_stores
 from kafka_server.config import Settings
 from kafka_server.infrastructure.clock import SystemClock
 from kafka_server.infrastructure.network.listener import Listener, format_address
@@ -31,8 +30,11 @@ class Broker:
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
-        self.cluster_id = settings.cluster_id or new_cluster_id()
-        self.services = Services(settings, SystemClock(loop), self.cluster_id)
+        clock = SystemClock(loop)
+        self.failure: asyncio.Future[str] = loop.create_future()
+        """Done when a disk failed for good, with what to tell the operator: the broker has to be stopped."""
+        self.stores = open_stores(settings, clock, self._fail)
+        self.services = Services(settings, clock, self.stores)
         self.families = Families(self.services)
         self.dispatch = Dispatch(build_handlers(self.families))
         self.server = Server(self.dispatch, limits(settings))
@@ -49,11 +51,20 @@ class Broker:
 
     async def start(self) -> None:
         """Ready for clients when it returns. Raises BindError."""
-        await self.server.start(self.settings.listeners)
+        try:
+            await self.services.load()
+            await self.server.start(self.settings.listeners)
+        except BaseException:
+            await self.stores.close()
+            raise
         if self.settings.metrics_port >= 0:
             await self._start_http()
         self.is_ready = True
         self.settling = asyncio.get_running_loop().create_task(self._settle())
+
+    def _fail(self, reason: str) -> None:
+        if not self.failure.done():
+            self.failure.set_result(reason)
 
     async def stop(self, grace_ms: int) -> None:
         """Lets requests in flight finish for that long, then closes everything."""
@@ -114,8 +125,3 @@ def limits(settings: Settings) -> Limits:
         send_buffer_bytes=settings.send_buffer_bytes,
         receive_buffer_bytes=settings.receive_buffer_bytes,
     )
-
-
-def new_cluster_id() -> str:
-    """16 random bytes as Kafka writes ids: URL-safe base64 without padding, 22 characters."""
-    return base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()

@@ -1,7 +1,7 @@
 """Owns: which services there are, over which stores. Must never know: how they work, who asks them.
 
-Each service is imported and built when it is first asked for. Stores in memory have nothing to bring back, so a start
-needs none of them.
+Each service is imported and built when it is first asked for. Stores that have nothing to bring back - in memory, or a
+new folder - need none of them at a start.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kafka_server.application.cluster import Cluster
+from kafka_server.bootstrap.stores import Stores
 from kafka_server.config import Settings
 from kafka_server.infrastructure.network.advertised import AdvertisedAddresses
 
@@ -28,23 +29,24 @@ if TYPE_CHECKING:
 
 
 class Services:
-    """What holds state, over stores in memory."""
+    """What holds state, over the stores."""
 
-    def __init__(self, settings: Settings, clock: Clock, cluster_id: str) -> None:
+    def __init__(self, settings: Settings, clock: Clock, stores: Stores) -> None:
         self._settings = settings
         self.clock = clock
+        self.stores = stores
+        self._is_loaded = False
         self.addresses = AdvertisedAddresses(settings.advertised)
-        self.cluster = Cluster(cluster_id, settings.node_id, settings.rack)
+        self.cluster = Cluster(stores.cluster_id, stores.node_id, settings.rack)
 
     # -- what several need --
 
     @cached_property
     def configs(self) -> ConfigService:
         from kafka_server.application.config_service import ConfigService
-        from kafka_server.infrastructure.storage.memory_metadata import MemoryConfigRepository
 
         texts = self._settings.broker_texts()
-        return ConfigService(self.cluster.node_id, texts, MemoryConfigRepository(), self.topic_repository)
+        return ConfigService(self.cluster.node_id, texts, self.stores.configs, self.stores.topics)
 
     @cached_property
     def codecs(self) -> Codecs:
@@ -52,20 +54,17 @@ class Services:
 
         return Codecs()
 
-    @cached_property
+    @property
     def topic_repository(self) -> TopicRepository:
-        from kafka_server.infrastructure.storage.memory import MemoryTopicRepository
-
-        return MemoryTopicRepository()
+        return self.stores.topics
 
     # -- topics and records --
 
     @cached_property
     def replicas(self) -> ReplicaManager:
         from kafka_server.application.replica_manager import ReplicaManager
-        from kafka_server.infrastructure.storage.memory import MemoryLogRepository
 
-        return ReplicaManager(MemoryLogRepository())
+        return ReplicaManager(self.stores.logs)
 
     @cached_property
     def topics(self) -> TopicService:
@@ -84,9 +83,8 @@ class Services:
     @cached_property
     def producer_ids(self) -> ProducerIdService:
         from kafka_server.application.producer_service import ProducerIdService
-        from kafka_server.infrastructure.storage.memory import MemoryProducerIdRepository
 
-        return ProducerIdService(MemoryProducerIdRepository())
+        return ProducerIdService(self.stores.producer_ids)
 
     @cached_property
     def consumer(self) -> ConsumerService:
@@ -117,7 +115,6 @@ class Services:
     def coordinator(self) -> GroupCoordinator:
         from kafka_server.application.group_coordinator import GroupCoordinator, GroupSettings
         from kafka_server.domain.group_values import GroupLimits
-        from kafka_server.infrastructure.storage.memory_offsets import MemoryGroupRepository
 
         of = self.configs
         settings = GroupSettings(
@@ -128,12 +125,11 @@ class Services:
                 initial_rebalance_delay_ms=of.integer("group.initial.rebalance.delay.ms"),
             ),
         )
-        return GroupCoordinator(self.clock, MemoryGroupRepository(), settings)
+        return GroupCoordinator(self.clock, self.stores.groups, settings)
 
     @cached_property
     def offsets(self) -> OffsetManager:
         from kafka_server.application.offset_manager import OffsetManager, OffsetSettings
-        from kafka_server.infrastructure.storage.memory_offsets import MemoryOffsetRepository
 
         of = self.configs
         settings = OffsetSettings(
@@ -141,18 +137,32 @@ class Services:
             retention_ms=of.integer("offsets.retention.minutes") * 60_000,
             retention_check_interval_ms=of.integer("offsets.retention.check.interval.ms"),
         )
-        return OffsetManager(self.clock, MemoryOffsetRepository(), self.coordinator, settings)
+        return OffsetManager(self.clock, self.stores.offsets, self.coordinator, settings)
 
     # -- start and stop --
 
     async def settle(self) -> None:
-        """Starts the chores that run by the clock. A store that keeps things over a restart also needs, before the
-        listeners open: ``topics.start()``, ``coordinator.load()``, then ``offsets.load()``."""
-        await self.offsets.load()
+        """Starts the chores that run by the clock."""
+        if not self._is_loaded:
+            # There was nothing to bring back. Loading now would put what is stored over groups that live already.
+            self.offsets.start_expiry()
         self.retention.start()
+
+    async def load(self) -> None:
+        """Brings back what the stores kept, before clients may come. Costs nothing when there is nothing."""
+        if self.stores.has_history:
+            await self.stores.prepare()
+            await self.topics.start()
+            await self._load_groups()
+
+    async def _load_groups(self) -> None:
+        await self.coordinator.load()
+        await self.offsets.load()
+        self._is_loaded = True
 
     async def stop(self) -> None:
         """Stops the chores and lets stores finish."""
         self.retention.stop()
         await self.offsets.close()
         await self.coordinator.close()
+        await self.stores.close()

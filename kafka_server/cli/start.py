@@ -2,7 +2,8 @@
 Must never know: what a broker is made of.
 
 Exit codes: 0 stopped as asked, 1 a bug, 2 a setting or flag that cannot be used, 3 a listener that cannot be opened,
-130 or 143 a second SIGINT or SIGTERM that did not want to wait.
+4 a data folder that cannot be used, 5 a disk that failed while running, 130 or 143 a second SIGINT or SIGTERM that did
+not want to wait.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 EXIT_USAGE: Final = 2
 EXIT_BIND: Final = 3
+EXIT_DATA_FOLDER: Final = 4
+EXIT_DISK_FAILED: Final = 5
 
 log = logging.getLogger("kafka_server.server")
 
@@ -38,18 +41,22 @@ def start(flags: StartFlags) -> int:
         return fail(str(error), EXIT_USAGE)
     import asyncio
 
+    from kafka_server.bootstrap.stores import StorageRefused
+    from kafka_server.infrastructure.event_loop import new_event_loop
     from kafka_server.infrastructure.network.server import BindError
     from kafka_server.infrastructure.observability.log import configure
 
     configure(settings.log_level)
     _remove_ready_file(settings)  # one of an earlier run that was killed would be a lie
     _raise_file_limit()
-    loop = _new_event_loop()
+    loop = new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(_run(settings))
     except BindError as error:
         return fail(str(error), EXIT_BIND)
+    except StorageRefused as error:
+        return fail(str(error), EXIT_DATA_FOLDER)
     finally:
         _remove_ready_file(settings)
         loop.close()
@@ -77,18 +84,28 @@ async def _run(settings: Settings) -> int:
     _announce(broker)
     assert broker.settling is not None
     broker.settling.add_done_callback(_tidy_memory)
+    broker.failure.add_done_callback(lambda _: stopping.set())
     await stopping.wait()
+    if broker.failure.done():
+        return await _give_up(broker)
     log.info("Kafka Server stops: requests in flight have %d ms", settings.shutdown_grace_ms)
     await broker.stop(settings.shutdown_grace_ms)
     log.info("Kafka Server stopped")
     return 0
 
 
+async def _give_up(broker: Broker) -> int:
+    """Stops at once: what the disk holds is no longer known, so nothing more may be promised or marked as clean."""
+    reason = broker.failure.result()
+    log.critical("%s. The server stops; the next start checks the data folder", reason)
+    await broker.stop(grace_ms=0)
+    return fail(reason, EXIT_DISK_FAILED)
+
+
 def _announce(broker: Broker) -> None:
     """The lines that people and test tools wait for."""
     settings = broker.settings
-    if settings.storage == "memory":
-        log.info("Storage is memory: records, topics and offsets are forgotten when the server stops")
+    log.info("%s", broker.stores.description)
     for listener in broker.listeners:
         log.info("listening on %s", listener)
     if broker.metrics_address is not None:
@@ -98,7 +115,7 @@ def _announce(broker: Broker) -> None:
         with open(draft, "w") as file:
             file.writelines(f"{listener}\n" for listener in broker.listeners)
         os.replace(draft, settings.ready_file)  # whoever watches the file never sees half of it
-    log.info("Kafka Server started (node %d, cluster %s)", settings.node_id, broker.cluster_id)
+    log.info("Kafka Server started (node %d, cluster %s)", broker.stores.node_id, broker.stores.cluster_id)
 
 
 def _remove_ready_file(settings: Settings) -> None:
@@ -128,17 +145,6 @@ def _handle_signals(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) ->
             loop.add_signal_handler(number, on_signal, number)
         except NotImplementedError:  # Windows: its loops know no signals, but run callbacks from Python's handlers
             signal.signal(number, lambda number, _: loop.call_soon_threadsafe(on_signal, number))
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop where it exists: it halves the cost of a small request. asyncio's own loop elsewhere."""
-    try:
-        import uvloop
-    except ImportError:
-        import asyncio
-
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def _raise_file_limit() -> None:

@@ -126,7 +126,7 @@ fetch.max.bytes int medium read-only yes default=57671680 min=1024
   it.
 fetch.purgatory.purge.interval.requests int medium read-only none default=1000
   After how many finished fetches the list of waiting ones is swept.
-flush string high read-only none default=os values=os,ack
+flush string high read-only yes default=ack values=os,ack
   Our own key. When an acknowledged write is on disk: `os` leaves it to the page cache as Apache Kafka does, `ack`
   answers after an fsync that all waiting writes share.
 follower.fetch.last.tiered.offset.enable boolean medium cluster-wide none default=false
@@ -329,25 +329,26 @@ log.cleaner.threads int medium cluster-wide none default=1 min=0
 log.cleanup.policy list medium cluster-wide yes default=delete values=compact,delete
   What happens to old records: `delete` drops them by age and size, `compact` keeps the newest per key. Both may be
   combined.
-log.dir list high read-only none default=/tmp/kafka-logs nonempty
-  Directory of the logs when log.dirs is not set.
+log.dir list high read-only yes default=./data nonempty
+  Directory of the logs when log.dirs is not set. Kafka's own default is a folder in /tmp; here it is `data` in the
+  current directory.
 log.dir.failure.timeout.ms long low read-only none default=30000 min=1
   A broker that cannot tell the controller about a failed log directory for this long shuts down.
-log.dirs list high read-only none nonempty
+log.dirs list high read-only yes nonempty
   Directories of the logs, separated by commas. Wins over log.dir.
-log.flush.interval.messages long high cluster-wide none default=9223372036854775807 min=1
+log.flush.interval.messages long high cluster-wide yes default=9223372036854775807 min=1
   Forces an fsync after this many records of a partition. Rarely wise; see the `flush` policy.
-log.flush.interval.ms long high cluster-wide none synonyms=log.flush.scheduler.interval.ms
+log.flush.interval.ms long high cluster-wide yes synonyms=log.flush.scheduler.interval.ms
   Longest that a record may lie in memory before an fsync is forced.
-log.flush.offset.checkpoint.interval.ms int high read-only none default=60000 min=0
+log.flush.offset.checkpoint.interval.ms int high read-only yes default=60000 min=0
   How often the recovery points are written, from which a start after a crash has to check the logs.
-log.flush.scheduler.interval.ms long high read-only none default=9223372036854775807
+log.flush.scheduler.interval.ms long high read-only yes default=9223372036854775807
   How often it is looked for logs that need an fsync.
 log.flush.start.offset.checkpoint.interval.ms int high read-only none default=60000 min=0
   How often the log start offsets are written down.
-log.index.interval.bytes int medium cluster-wide none default=4096 min=0
+log.index.interval.bytes int medium cluster-wide yes default=4096 min=0
   An index entry is added after about this many bytes of records.
-log.index.size.max.bytes int medium cluster-wide none default=10485760 min=4
+log.index.size.max.bytes int medium cluster-wide yes default=10485760 min=4
   Largest size of an offset index.
 log.initial.task.delay.ms long low read-only none default=30000 min=0 internal
   For Apache Kafka's own tests: delay before the chores of the log manager begin.
@@ -379,17 +380,17 @@ log.retention.minutes int high read-only yes synonyms=log.retention.hours*60
   Minutes that records are kept. Counts only when log.retention.ms is not set.
 log.retention.ms long high cluster-wide yes synonyms=log.retention.minutes*60000,log.retention.hours*3600000
   Milliseconds that records are kept; -1 keeps them for ever. Wins over the settings in minutes and hours.
-log.roll.hours int high read-only none default=168 min=1
+log.roll.hours int high read-only yes default=168 min=1
   Hours after which a new segment is begun. Counts only when log.roll.ms is not set.
 log.roll.jitter.hours int high read-only none default=0 min=0
   Random hours taken off log.roll.hours, so that segments do not all roll at once.
 log.roll.jitter.ms long high cluster-wide none synonyms=log.roll.jitter.hours*3600000
   Random milliseconds taken off log.roll.ms, so that segments do not all roll at once.
-log.roll.ms long high cluster-wide none synonyms=log.roll.hours*3600000
+log.roll.ms long high cluster-wide yes synonyms=log.roll.hours*3600000
   Milliseconds after which a new segment is begun even if the last one is not full.
 log.segment.bytes int high cluster-wide yes default=1073741824 min=1048576
   Size at which a new segment is begun. Records are dropped by whole segments, so smaller ones make retention finer.
-log.segment.delete.delay.ms long high cluster-wide none default=60000 min=0
+log.segment.delete.delay.ms long high cluster-wide yes default=60000 min=0
   Wait between taking a file out of the log and deleting it, so that readers can finish.
 max.connection.creation.rate int medium cluster-wide none default=2147483647 min=0
   New connections per second that the broker accepts; further ones wait.
@@ -447,7 +448,7 @@ num.network.threads int high cluster-wide none default=3 min=1
   Threads that read and write sockets in Apache Kafka. One event loop does so here.
 num.partitions int medium read-only yes default=1 min=1
   Partitions of topics that are created without a number, auto-created ones included.
-num.recovery.threads.per.data.dir int high cluster-wide none default=2 min=1
+num.recovery.threads.per.data.dir int high read-only yes default=2 min=1
   Threads per log directory for recovery at start and flushing at shutdown.
 num.replica.alter.log.dirs.threads int high read-only none
   Threads that move replicas between log directories.
@@ -778,7 +779,7 @@ ssl.truststore.password password medium per-broker none
   Password of the trust store file.
 ssl.truststore.type string medium per-broker none default=JKS
   Format of the trust store: JKS, PKCS12 or PEM.
-storage string high read-only yes default=memory values=memory,disk
+storage string high read-only yes default=disk values=memory,disk
   Our own key. Where records are kept: `memory` forgets them when the server stops, `disk` keeps them in log.dirs.
 telemetry.max.bytes int low read-only none default=1048576 min=1
   Largest push of client metrics (KIP-714), measured as it arrives.
@@ -833,16 +834,16 @@ delete.retention.ms long medium cluster-wide none default=86400000 min=0 synonym
   see it.
 errors.deadletterqueue.group.enable boolean medium cluster-wide none default=false
   Allows share groups to write undeliverable records to this topic (KIP-1191).
-file.delete.delay.ms long medium cluster-wide none default=60000 min=0 synonyms=log.segment.delete.delay.ms
+file.delete.delay.ms long medium cluster-wide yes default=60000 min=0 synonyms=log.segment.delete.delay.ms
   Wait between taking a file out of the log and deleting it, so that readers can finish.
-flush.messages long medium cluster-wide none default=9223372036854775807 min=1 synonyms=log.flush.interval.messages
+flush.messages long medium cluster-wide yes default=9223372036854775807 min=1 synonyms=log.flush.interval.messages
   Forces an fsync after this many records of a partition. Rarely wise; see the `flush` policy.
-flush.ms long medium cluster-wide none default=9223372036854775807 min=0
+flush.ms long medium cluster-wide yes default=9223372036854775807 min=0
 + synonyms=log.flush.interval.ms,log.flush.scheduler.interval.ms
   Longest that a record may lie in memory before an fsync is forced.
 follower.replication.throttled.replicas list medium cluster-wide none default= pattern=\*|[0-9]+:[0-9]+
   Followers whose copying is throttled, as partition:broker pairs, or `*`.
-index.interval.bytes int medium cluster-wide none default=4096 min=0 synonyms=log.index.interval.bytes
+index.interval.bytes int medium cluster-wide yes default=4096 min=0 synonyms=log.index.interval.bytes
   An index entry is added after about this many bytes of records.
 internal.segment.bytes int medium cluster-wide yes internal
   Segment size below what segment.bytes allows. Meant for tests.
@@ -896,12 +897,12 @@ retention.ms long medium cluster-wide yes default=604800000 min=-1
   Milliseconds that records are kept; -1 keeps them for ever.
 segment.bytes int medium cluster-wide yes default=1073741824 min=1048576 synonyms=log.segment.bytes
   Size at which a new segment is begun. Also the largest batch that can be stored.
-segment.index.bytes int medium cluster-wide none default=10485760 min=4 synonyms=log.index.size.max.bytes
+segment.index.bytes int medium cluster-wide yes default=10485760 min=4 synonyms=log.index.size.max.bytes
   Largest size of an offset index.
 segment.jitter.ms long medium cluster-wide none default=0 min=0
 + synonyms=log.roll.jitter.ms,log.roll.jitter.hours*3600000
   Random milliseconds taken off segment.ms, so that segments do not all roll at once.
-segment.ms long medium cluster-wide none default=604800000 min=1 synonyms=log.roll.ms,log.roll.hours*3600000
+segment.ms long medium cluster-wide yes default=604800000 min=1 synonyms=log.roll.ms,log.roll.hours*3600000
   Milliseconds after which a new segment is begun even if the last one is not full.
 unclean.leader.election.enable boolean medium cluster-wide none default=false synonyms=unclean.leader.election.enable
   Lets a replica that lags become leader when no other is left, at the price of lost records.

@@ -25,10 +25,14 @@ from kafka_protocol.messages.produce import (
 
 from kafka_server.application.context import CloseConnection
 from kafka_server.application.handlers.produce import ADMIN_CLIENT_ID
+from kafka_server.application.ports import Buffer, PartitionLog
+from kafka_server.domain.errors import StorageError
 from kafka_server.domain.legacy_message import build_message_set, iterate_entries, unwrap_entries
 from kafka_server.domain.message import Message
+from kafka_server.domain.partition import Partition
 from kafka_server.domain.record_batch import CODEC_NAMES
-from kafka_server.domain.topic import TopicSettings
+from kafka_server.domain.topic import Topic, TopicSettings
+from kafka_server.infrastructure.storage.memory import MemoryLogRepository, MemoryPartitionLog
 from tests.application.data_house import DataHouse, context, messages_in, now_answered, stored, topic_id
 from tests.domain.batches import CODECS, NOW_MS, batch, idempotent, messages
 
@@ -487,3 +491,68 @@ async def test_before_v7_and_with_epoch_minus_one_there_is_no_session() -> None:
     assert fetch_response(house, 6, ("orders", 0, 0)).session_id == 0
     assert fetch_response(house, 12, ("orders", 0, 0), session_epoch=-1).session_id == 0
     assert len(house.sessions) == 0
+
+
+# ---- a store that syncs ----------------------------------------------------------------------------------------------
+
+
+class SyncedLog(MemoryPartitionLog):
+    """Every append waits for the same sync."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sync: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def append(  # type: ignore[override]  # the log in memory never has to wait
+        self, head: Buffer, body: Buffer, base_offset: int, last_offset: int, max_timestamp: int
+    ) -> asyncio.Future[None]:
+        super().append(head, body, base_offset, last_offset, max_timestamp)
+        return self.sync
+
+
+class SyncedLogs(MemoryLogRepository):
+    def __init__(self, log: SyncedLog) -> None:
+        self._log = log
+
+    async def open(self, topic: Topic, partition: Partition) -> PartitionLog:
+        return self._log
+
+
+def ask(house: DataHouse, acks: int = -1) -> object:
+    return house.produce_handlers.produce(context(9), produce_request(9, ("orders", 0, batch()), acks=acks))
+
+
+async def test_under_acks_all_the_answer_waits_for_the_sync_and_under_acks_1_it_does_not() -> None:
+    house = DataHouse(SyncedLogs(log := SyncedLog()))
+    await house.topic()
+    patient, hasty = ask(house), ask(house, acks=1)
+    assert isinstance(patient, asyncio.Future)
+    assert isinstance(hasty, ProduceResponse)
+
+    log.sync.set_result(None)
+    assert (await patient).responses[0].partition_responses[0].base_offset == 0
+
+
+async def test_a_client_that_goes_away_takes_no_other_clients_answer_with_it() -> None:
+    house = DataHouse(SyncedLogs(log := SyncedLog()))
+    await house.topic()
+    gone, stays = ask(house), ask(house)
+    assert isinstance(gone, asyncio.Future)
+    assert isinstance(stays, asyncio.Future)
+    gone.cancel()
+    log.sync.set_result(None)
+
+    assert (await stays).responses[0].partition_responses[0].error_code == NONE
+
+
+async def test_a_sync_that_fails_is_a_storage_error_for_everybody_who_waited() -> None:
+    house = DataHouse(SyncedLogs(log := SyncedLog()))
+    await house.topic()
+    answers = [ask(house), ask(house)]
+    log.sync.set_exception(StorageError("no more"))
+
+    for answer in answers:
+        assert isinstance(answer, asyncio.Future)
+        told = (await answer).responses[0].partition_responses[0]
+        assert (told.error_code, told.base_offset) == (StorageError.code, -1)
+    assert house.replicas.find("orders", 0).partition.high_watermark == 0

@@ -273,6 +273,19 @@ async def test_readers_see_a_batch_when_the_store_says_that_it_is_safe() -> None
     assert len(result.records) > 0
 
 
+async def test_a_repeat_of_a_batch_that_waits_for_its_sync_waits_for_the_same_sync() -> None:
+    log = GroupCommit()
+    house = DataHouse(Logs(log))
+    replica = await house.replica()
+    first, repeat = house.append(replica, idempotent(0, 3)), house.append(replica, idempotent(0, 3))
+    assert repeat.base_offset == 0
+    assert repeat.pending is first.pending
+
+    log.flushed.set_result(None)
+    await asyncio.sleep(0)
+    assert house.append(replica, idempotent(0, 3)).pending is None
+
+
 async def test_producer_ids_are_handed_out_once_even_to_those_who_ask_together() -> None:
     service = ProducerIdService(MemoryProducerIdRepository())
     ids = await asyncio.gather(*(service.allocate() for _ in range(2_500)))

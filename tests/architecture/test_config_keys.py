@@ -79,9 +79,6 @@ ONLY_CHECKED = {
     "min.compaction.lag.ms",
     "max.compaction.lag.ms",
     "remote.storage.enable",
-    # Read for a note at the start; storage on disk comes with the next issue.
-    "log.dir",
-    "log.dirs",
 }
 
 

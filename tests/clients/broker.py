@@ -26,7 +26,7 @@ class BrokerProcess:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.log_path = folder / "broker.log"
-        self._arguments = arguments
+        self._arguments = ("--log-dirs", str(folder / "data"), *arguments)
         self.process: subprocess.Popen[bytes] | None = None
         self.bootstrap = ""
 

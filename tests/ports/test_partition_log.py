@@ -15,6 +15,7 @@ from kafka_server.domain.record_batch import assigned_prefix, iterate_batches, p
 from kafka_server.domain.topic import Topic
 from kafka_server.infrastructure.clock import SystemClock
 from kafka_server.infrastructure.storage.log.disk import OsDisk
+from kafka_server.infrastructure.storage.log.folders import Identity, open_folders
 from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
 from kafka_server.infrastructure.storage.memory import MemoryLogRepository
 from tests.domain.batches import NOW_MS, batch, messages
@@ -32,15 +33,8 @@ def on_disk(folder: Path, *, flush_on_ack: bool) -> LogRepository:
         raise error
 
     clock = SystemClock(asyncio.get_running_loop())
-    return DiskLogRepository(
-        OsDisk(),
-        clock,
-        [str(folder)],
-        node_id=1,
-        cluster_id="ports",
-        flush_on_ack=flush_on_ack,
-        on_failure=failed,
-    )
+    folders, _ = open_folders(OsDisk(), [str(folder)], node_id=1, cluster_id="ports", default=Identity(1, "ports"))
+    return DiskLogRepository(clock, folders, flush_on_ack=flush_on_ack, on_failure=failed)
 
 
 ADAPTERS: dict[str, Callable[[Path], LogRepository]] = {

@@ -22,8 +22,10 @@ Known gaps
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable
+from functools import partial
 
 from kafka_protocol.messages.produce import (
     BatchIndexAndErrorMessage,
@@ -55,7 +57,7 @@ _ATTRIBUTES_LOW_BYTE = 22
 # Shared by all responses; the encoder only reads it.
 _NO_RECORD_ERRORS: list[BatchIndexAndErrorMessage] = []
 
-Pending = list[tuple[PartitionProduceResponse, Awaitable[None]]]
+Pending = list[tuple[PartitionProduceResponse, asyncio.Future[None]]]
 
 
 class ProduceHandlers:
@@ -131,14 +133,29 @@ class ProduceHandlers:
         return answer
 
 
-async def _when_safe(response: ProduceResponse, pending: Pending) -> ProduceResponse:
-    for answer, flushed in pending:
-        try:
-            await flushed
-        except StorageError as error:
-            answer.error_code = error.code
+def _when_safe(response: ProduceResponse, pending: Pending) -> asyncio.Future[ProduceResponse]:
+    """Done when every batch is safe, or known not to be.
+
+    Other requests wait for the same syncs, so they are listened to and never awaited: a client that goes away cancels
+    this future and nothing else.
+    """
+    answered: asyncio.Future[ProduceResponse] = asyncio.get_running_loop().create_future()
+    left = len(pending)
+
+    def settle(answer: PartitionProduceResponse, flushed: asyncio.Future[None]) -> None:
+        nonlocal left
+        error = None if flushed.cancelled() else flushed.exception()
+        if error is not None:
+            code = error.code if isinstance(error, StorageError) else StorageError.code
+            answer.error_code, answer.error_message = code, str(error)
             answer.base_offset = answer.log_append_time_ms = -1
-    return response
+        left -= 1
+        if not left and not answered.done():
+            answered.set_result(response)
+
+    for answer, flushed in pending:
+        flushed.add_done_callback(partial(settle, answer))
+    return answered
 
 
 def _refuse_zstd(records: bytes | bytearray | memoryview | None) -> None:

@@ -11,6 +11,7 @@ wait for the next one, together. Under load the syncs get fuller, not more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Protocol
@@ -51,10 +52,11 @@ class Committer:
                 asyncio.get_running_loop().call_soon(self._start)
         return self._waiting
 
-    @property
-    def busy(self) -> bool:
-        """True while a sync runs or is due."""
-        return self._running
+    async def settle(self) -> None:
+        """Waits until no sync runs or is due, whatever came of them."""
+        while self._running:
+            with contextlib.suppress(StorageError):
+                await self.join()
 
     def _start(self) -> None:
         waiting, self._waiting = self._waiting, None

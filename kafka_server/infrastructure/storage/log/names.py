@@ -26,7 +26,9 @@ LOCK: Final = ".lock"
 
 SEGMENT_FILES: Final = (LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX)
 _FOLDER = re.compile(r"^(?P<topic>[a-zA-Z0-9._-]{1,249})-(?P<partition>\d+)$")
-_DELETED_FOLDER = re.compile(r"^.+\.[0-9a-f]{32}-(delete|stray|future)$")
+_DELETED_FOLDER = re.compile(r"^.+\.[0-9a-f]{32}-delete$")
+_OTHER_FOLDER = re.compile(r"^.+\.[0-9a-f]{32}-(delete|stray|future)$")
+_NAME_SIZE_MAX = 255
 
 
 def file_name(offset: int, suffix: str) -> str:
@@ -48,14 +50,22 @@ def partition_folder(topic: str, partition: int) -> str:
 def parse_partition_folder(name: str) -> tuple[str, int] | None:
     """Topic and partition of a folder name, or None when it is none."""
     match = _FOLDER.match(name)
-    return (match["topic"], int(match["partition"])) if match and not is_deleted_folder(name) else None
+    return (match["topic"], int(match["partition"])) if match and not _OTHER_FOLDER.match(name) else None
 
 
 def deleted_folder(topic: str, partition: int, unique: str) -> str:
     """What a partition's folder is renamed to before it is removed: ``topic-0.<32 hex digits>-delete``."""
-    name = f"{topic}-{partition}.{unique}-delete"
+    return _aside(topic, f"-{partition}.{unique}-delete")
+
+
+def stray_folder(topic: str, partition: int, unique: str) -> str:
+    """What a partition's folder that belongs to no topic is renamed to."""
+    return _aside(topic, f"-{partition}.{unique}-stray")
+
+
+def _aside(topic: str, ending: str) -> str:
     # Kafka cuts the topic so that the whole name stays within the 255 bytes that file systems take.
-    return name if len(name) <= 255 else f"{topic[: len(topic) - (len(name) - 255)]}-{partition}.{unique}-delete"
+    return topic[: _NAME_SIZE_MAX - len(ending)] + ending
 
 
 def is_deleted_folder(name: str) -> bool:

@@ -8,7 +8,6 @@ snapshots, removal of files - runs in the executor.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
@@ -43,8 +42,8 @@ class Surroundings:
     """True for ``flush=ack``: an append is acknowledged when it is synced; False for ``flush=os``."""
     on_failure: Callable[[OSError], None]
     """Called once when the device failed: the broker has to stop, because nothing can be promised any more."""
-    persist_log_start: Callable[[str, int, int], Awaitable[None]]
-    """``persist_log_start(topic, partition, offset)`` is done when the new log start offset survives a crash."""
+    persist_log_start: Callable[[int], Awaitable[None]]
+    """``persist_log_start(offset)`` is done when this partition's new log start offset survives a crash."""
 
 
 class DiskPartitionLog:
@@ -236,7 +235,7 @@ class DiskPartitionLog:
         self._delete_files([path for segment in dropped for path in segment.files()])
         for segment in dropped:
             self._dirty.pop(segment, None)
-        return self._around.persist_log_start(self._topic.name, self._partition.index, offset)
+        return self._around.persist_log_start(offset)
 
     def _delete_files(self, paths: list[str]) -> None:
         """Renames at once, so that a restart does not see them, and removes after ``file.delete.delay.ms``."""
@@ -288,9 +287,14 @@ class DiskPartitionLog:
 
     async def settle(self) -> None:
         """Waits until no sync is under way."""
-        while self._committer.busy:
-            with contextlib.suppress(StorageError):
-                await self._committer.join()
+        await self._committer.settle()
+
+    async def retire(self) -> None:
+        """The partition is deleted: what was not written yet never will be."""
+        await self._committer.settle()
+        self._dirty.clear()
+        self._chores.clear()
+        self._folder_dirty = False
 
 
 def _first_since(segments: list[Segment], timestamp: int, start_offset: int, end_offset: int) -> memoryview:

@@ -1,288 +1,223 @@
-"""Owns: the data folders (log.dirs) - lock, identity, checkpoints, clean marker - and the logs of all partitions in
-them.
+"""Owns: the logs of all partitions in the data folders - opening, removing, closing them, and the checkpoints over all.
 
 Must never know: requests, groups, where topics are stored.
-
-    <log.dir>/.lock                       held while a broker runs; holds its pid
-    <log.dir>/meta.properties             whose folder this is
-    <log.dir>/.kafka_cleanshutdown        there between a clean stop and the next start
-    <log.dir>/*-offset-checkpoint         recovery points, log starts, high watermarks, by partition
-    <log.dir>/<topic>-<partition>/        one log
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
+import contextlib
 import logging
 import os
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 from kafka_server.application.ports import Clock
+from kafka_server.domain.errors import StorageError
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.topic import Topic
 from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.checkpoints import (
     BrokenFile,
-    clean_shutdown_marker,
     encode_id,
-    read_meta_properties,
-    read_offsets,
     read_partition_metadata,
-    write_meta_properties,
-    write_offsets,
     write_partition_metadata,
 )
-from kafka_server.infrastructure.storage.log.disk import Disk
+from kafka_server.infrastructure.storage.log.commit import Committer
+from kafka_server.infrastructure.storage.log.folders import DataFolder, Key
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog, Surroundings
 from kafka_server.infrastructure.storage.log.recovery import Progress, open_segments, restore_partition
 from kafka_server.infrastructure.storage.log.segment import Segment
 
 log = logging.getLogger("kafka_server.log")
 
-Key = tuple[str, int]
-_CHECKPOINT_INTERVAL_MS = 60_000
-_THREADS = 4
+_WRITERS = 8
+"""Threads for syncs and chores: each waits for the device, and the file system merges what waits at the same time."""
+_READERS = 4
+"""Threads for cold reads, apart from the writers, so that a slow disk's syncs do not hold up a consumer."""
 
 
-class DataFolderError(Exception):
-    """A data folder cannot be used; the text says which, why, and what to do."""
+class _LogStarts:
+    """Log start offsets of one folder, made durable together: what a ``Committer`` syncs."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._folder = folder
+        self.pending: dict[Key, int] = {}
+
+    def prepare_sync(self) -> Callable[[], None]:
+        offsets, self.pending = self.pending, {}
+        return lambda: self._folder.write_log_starts(offsets)
 
 
-class FolderLock:
-    """Keeps a second broker out of a data folder. The file names the pid of the holder."""
+class _Place:
+    """A data folder and the logs that are open in it."""
 
-    def __init__(self, folder: str) -> None:
-        self._path = os.path.join(folder, names.LOCK)
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(self._descriptor, 32).decode(errors="replace").strip()
-            os.close(self._descriptor)
-            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
-                raise
-            raise DataFolderError(
-                f"{folder} is in use by another process (pid {holder or 'unknown'}); stop it or choose another log.dirs"
-            ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+    def __init__(self, folder: DataFolder, writers: ThreadPoolExecutor, fail: Callable[[OSError], None]) -> None:
+        self.folder = folder
+        self.logs: dict[Key, tuple[DiskPartitionLog, Partition]] = {}
+        self.unopened = set(folder.partitions()) if not folder.clean else set()
+        """Partitions that were not checked yet since the crash; with one left, a stop is not clean."""
+        self._log_starts = _LogStarts(folder)
+        self._committer = Committer(self._log_starts, writers, fail)
 
-    def release(self) -> None:
-        """Lets the next broker in. The file stays: removing it would let two processes lock two different files."""
-        os.close(self._descriptor)
+    def persist_log_start(self, key: Key, offset: int) -> Awaitable[None]:
+        """Done when the new log start offset survives a crash."""
+        self._log_starts.pending[key] = offset
+        return self._committer.join()
 
+    async def settle(self) -> None:
+        await self._committer.settle()
 
-@dataclass(slots=True)
-class _Folder:
-    """One of log.dirs while the broker runs."""
-
-    path: str
-    lock: FolderLock
-    clean: bool
-    recovery_points: dict[Key, int]
-    log_starts: dict[Key, int]
-    logs: dict[Key, tuple[DiskPartitionLog, Partition]] = field(default_factory=dict)
-    log_starts_timer: bool = False
+    def write_checkpoints(self) -> None:
+        logs = list(self.logs.items())
+        self.folder.write_recovery_points({key: opened.recovery_point for key, (opened, _) in logs})
+        self.folder.write_high_watermarks({key: partition.high_watermark for key, (_, partition) in logs})
+        self.folder.write_log_starts({key: partition.log_start_offset for key, (_, partition) in logs})
 
 
 class DiskLogRepository:
-    """``LogRepository`` on one or several data folders."""
+    """``LogRepository`` on one or several data folders, which stay the caller's."""
 
     def __init__(
         self,
-        disk: Disk,
         clock: Clock,
-        folders: list[str],
+        folders: list[DataFolder],
         *,
-        node_id: int,
-        cluster_id: str,
         flush_on_ack: bool,
         on_failure: Callable[[OSError], None],
+        checkpoint_interval_ms: int = 60_000,
+        recovery_threads: int = 2,
         progress: Progress = lambda size: None,
     ) -> None:
-        self._disk = disk
+        """``recovery_threads``: how many partitions of one folder are checked at the same time after a crash."""
         self._clock = clock
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="log")
-        self._progress = progress
-        self._failed = False
+        self._checkpoint_interval_ms = checkpoint_interval_ms
+        self._recovering = asyncio.Semaphore(recovery_threads * len(folders))
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="log-writer")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="log-reader")
         self._on_failure = on_failure
+        self._failed = False
         self._flush_on_ack = flush_on_ack
-        self._folders = [self._open_folder(os.path.abspath(path), node_id, cluster_id) for path in folders]
-        self._surroundings = {
-            folder.path: Surroundings(
-                disk=disk,
-                clock=clock,
-                executor=self._executor,
-                flush_on_ack=flush_on_ack,
-                on_failure=self._fail,
-                persist_log_start=self._persister(folder),
-            )
-            for folder in self._folders
-        }
-        self._timer = clock.call_later(_CHECKPOINT_INTERVAL_MS, self._checkpoint_later)
+        self.progress = progress
+        """Told of every stretch of bytes that recovery has read; called in other threads."""
+        self._places = [_Place(folder, self._writers, self._fail) for folder in folders]
+        for folder in folders:
+            folder.mark_in_use()
+        self._timer = clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 
     def _fail(self, error: OSError) -> None:
         if not self._failed:
             self._failed = True
             self._on_failure(error)
 
-    def _open_folder(self, path: str, node_id: int, cluster_id: str) -> _Folder:
-        disk = self._disk
-        disk.make_folder(path)
-        lock = FolderLock(path)
-        meta_path = os.path.join(path, names.META_PROPERTIES)
-        try:
-            meta = read_meta_properties(disk, meta_path)
-        except BrokenFile as broken:
-            raise DataFolderError(str(broken)) from None
-        if not meta:
-            meta = {"version": "1", "cluster.id": cluster_id, "node.id": str(node_id)}
-            meta["directory.id"] = encode_id(uuid.uuid4().bytes)
-            write_meta_properties(disk, meta_path, meta)
-        elif meta.get("node.id", str(node_id)) != str(node_id):
-            raise DataFolderError(f"{path} belongs to node {meta['node.id']}, and this broker is node {node_id}")
-        elif meta.get("cluster.id", cluster_id) != cluster_id:
-            raise DataFolderError(f"{path} belongs to cluster {meta['cluster.id']}, and this one is {cluster_id}")
-        marker = os.path.join(path, names.CLEAN_SHUTDOWN)
-        clean = disk.read_file(marker) is not None
-        # Gone before the first append: from here on only a clean stop may claim to be one.
-        disk.remove(marker)
-        disk.sync_folder(path)
-        for name in disk.names(path):
-            if names.is_deleted_folder(name):
-                disk.remove(os.path.join(path, name))
-        return _Folder(
-            path,
-            lock,
-            clean,
-            self._offsets(path, names.RECOVERY_POINTS),
-            self._offsets(path, names.LOG_STARTS),
-        )
-
-    def _offsets(self, folder: str, name: str) -> dict[Key, int]:
-        try:
-            return read_offsets(self._disk, os.path.join(folder, name))
-        except BrokenFile as broken:
-            log.warning("%s; it is made anew", broken)
-            return {}
-
     # ---- the port ----------------------------------------------------------------------------------------------------
 
     async def open(self, topic: Topic, partition: Partition) -> DiskPartitionLog:
         key = (topic.name, partition.index)
-        folder = self._folder_of(topic, partition)
-        path = os.path.join(folder.path, names.partition_folder(topic.name, partition.index))
-        loop = asyncio.get_running_loop()
+        place = self._place_of(key)
+        folder = place.folder
+        path = folder.partition_path(key)
 
         def load() -> list[Segment]:
-            self._claim(path, topic)
+            self._claim(folder, path, topic)
             segments = open_segments(
-                self._disk,
+                folder.disk,
                 path,
                 topic.settings.index_interval_bytes,
-                recovery_point=None if folder.clean else folder.recovery_points.get(key, 0),
-                progress=self._progress,
+                recovery_point=folder.recovery_point(key),
+                progress=self.progress,
             )
-            restore_partition(self._disk, path, partition, segments, folder.log_starts.get(key, 0))
+            restore_partition(folder.disk, path, partition, segments, folder.log_starts.get(key, 0))
             return segments
 
-        segments = await loop.run_in_executor(self._executor, load)
-        opened = DiskPartitionLog(self._surroundings[folder.path], path, topic, partition, segments)
-        folder.logs[key] = (opened, partition)
+        try:
+            async with contextlib.nullcontext() if folder.clean else self._recovering:
+                segments = await asyncio.get_running_loop().run_in_executor(self._writers, load)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be opened: {error}") from error
+        surroundings = Surroundings(
+            disk=folder.disk,
+            clock=self._clock,
+            executor=self._writers,
+            flush_on_ack=self._flush_on_ack,
+            on_failure=self._fail,
+            persist_log_start=lambda offset: place.persist_log_start(key, offset),
+        )
+        opened = DiskPartitionLog(surroundings, path, topic, partition, segments)
+        place.logs[key] = (opened, partition)
+        place.unopened.discard(key)
         return opened
 
-    def _folder_of(self, topic: Topic, partition: Partition) -> _Folder:
+    def _place_of(self, key: Key) -> _Place:
         """Where the partition lies already, else the folder with the fewest partitions."""
-        name = names.partition_folder(topic.name, partition.index)
-        for folder in self._folders:
-            if self._disk.names(os.path.join(folder.path, name)):
-                return folder
-        return min(self._folders, key=lambda folder: len(folder.logs))
+        for place in self._places:
+            if os.path.isdir(place.folder.partition_path(key)):
+                return place
+        return min(self._places, key=lambda place: len(place.logs))
 
-    def _claim(self, path: str, topic: Topic) -> None:
+    def _claim(self, folder: DataFolder, path: str, topic: Topic) -> None:
         """Makes the folder this topic's. One of an older topic of the same name is put away."""
+        disk = folder.disk
         metadata = os.path.join(path, names.PARTITION_METADATA)
-        if self._disk.names(path):
-            owner = read_partition_metadata(self._disk, metadata)
+        owner: bytes | None = None
+        if disk.names(path):
+            try:
+                owner = read_partition_metadata(disk, metadata)
+            except BrokenFile as broken:
+                log.warning("%s; it is written anew", broken)
             if owner is not None and owner != topic.topic_id:
                 stray = f"{path}.{uuid.uuid4().hex}-stray"
                 log.warning("%s belongs to topic id %s; it is moved to %s", path, encode_id(owner), stray)
-                self._disk.rename(path, stray)
-        self._disk.make_folder(path)
-        if self._disk.read_file(metadata) is None:
-            write_partition_metadata(self._disk, metadata, topic.topic_id)
+                disk.rename(path, stray)
+                owner = None
+        disk.make_folder(path)
+        if owner is None:
+            write_partition_metadata(disk, metadata, topic.topic_id)
 
     async def remove(self, topic: Topic, partition: Partition) -> None:
         key = (topic.name, partition.index)
-        for folder in self._folders:
-            found = folder.logs.pop(key, None)
-            if found is None:
-                continue
-            folder.log_starts.pop(key, None)
-            folder.recovery_points.pop(key, None)
-            gone = os.path.join(folder.path, names.deleted_folder(topic.name, partition.index, uuid.uuid4().hex))
-            self._disk.rename(found[0].folder, gone)
+        for place in self._places:
+            found = place.logs.pop(key, None)
+            if found is not None:
+                await found[0].retire()
+                await self._remove_folder(place.folder, key, topic)
 
-            def finish(path: str = gone, parent: str = folder.path) -> None:
-                self._disk.sync_folder(parent)
-                self._disk.remove(path)
+    async def _remove_folder(self, folder: DataFolder, key: Key, topic: Topic) -> None:
+        folder.forget(key)
+        gone = names.deleted_folder(*key, uuid.uuid4().hex)
+        await asyncio.get_running_loop().run_in_executor(self._writers, folder.put_aside, key, gone)
 
-            def begin(work: Callable[[], None] = finish) -> None:
-                self._executor.submit(work)
+        def begin() -> None:
+            self._writers.submit(folder.disk.remove, os.path.join(folder.path, gone))
 
-            self._clock.call_later(topic.settings.file_delete_delay_ms, begin)
+        self._clock.call_later(topic.settings.file_delete_delay_ms, begin)
 
     async def close(self) -> None:
         self._timer.cancel()
         loop = asyncio.get_running_loop()
-        for folder in self._folders:
-            for opened, _ in folder.logs.values():
+        for place in self._places:
+            await place.settle()
+            for opened, _ in place.logs.values():
                 await opened.settle()
-                if not self._failed:
-                    await loop.run_in_executor(self._executor, opened.close)
             if not self._failed:
-                await loop.run_in_executor(self._executor, self._write_checkpoints, folder)
-                marker = os.path.join(folder.path, names.CLEAN_SHUTDOWN)
-                await loop.run_in_executor(self._executor, self._disk.replace, marker, clean_shutdown_marker())
-            folder.lock.release()
-        self._executor.shutdown(wait=True)
-
-    # ---- checkpoints -------------------------------------------------------------------------------------------------
+                await asyncio.gather(
+                    *(loop.run_in_executor(self._writers, opened.close) for opened, _ in place.logs.values())
+                )
+                await loop.run_in_executor(self._writers, place.write_checkpoints)
+                if not place.unopened:
+                    await loop.run_in_executor(self._writers, place.folder.mark_clean)
+        self._writers.shutdown(wait=True)
+        self._readers.shutdown(wait=True)
 
     def _checkpoint_later(self) -> None:
-        for folder in self._folders:
-            self._executor.submit(self._write_checkpoints, folder)
-        self._timer = self._clock.call_later(_CHECKPOINT_INTERVAL_MS, self._checkpoint_later)
+        for place in self._places:
+            self._writers.submit(self._checkpoint, place)
+        self._timer = self._clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 
-    def _write_checkpoints(self, folder: _Folder) -> None:
-        logs = list(folder.logs.items())
-        write_offsets(
-            self._disk,
-            os.path.join(folder.path, names.RECOVERY_POINTS),
-            {key: opened.recovery_point for key, (opened, _) in logs},
-        )
-        write_offsets(
-            self._disk,
-            os.path.join(folder.path, names.HIGH_WATERMARKS),
-            {key: partition.high_watermark for key, (_, partition) in logs},
-        )
-        self._write_log_starts(folder)
-
-    def _write_log_starts(self, folder: _Folder) -> None:
-        # Kafka lists only those that a segment's name does not tell; so do we.
-        starts = {key: partition.log_start_offset for key, (_, partition) in list(folder.logs.items())}
-        folder.log_starts = starts
-        path = os.path.join(folder.path, names.LOG_STARTS)
-        write_offsets(self._disk, path, {key: offset for key, offset in starts.items() if offset > 0})
-
-    def _persister(self, folder: _Folder) -> Callable[[str, int, int], Awaitable[None]]:
-        async def persist(topic: str, partition: int, offset: int) -> None:
-            del topic, partition, offset  # The file is written whole, from the partitions as they are.
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._write_log_starts, folder)
-
-        return persist
+    def _checkpoint(self, place: _Place) -> None:
+        try:
+            place.write_checkpoints()
+        except OSError as error:
+            # The older checkpoint is still true, it only means more work after a crash.
+            log.warning("The checkpoints in %s could not be written: %s", place.folder.path, error)

@@ -33,6 +33,8 @@ class SqliteTopicRepository:
             self._by_name[name] = self._by_id[topic_id] = topic
         for topic_id, key, value in store.read("SELECT topic_id, key, value FROM topic_configs"):
             self._by_id[topic_id].configs[key] = value
+        self.removed_ids = {row[0] for row in store.read("SELECT topic_id FROM removed_topics")}
+        """Topics that were removed when this file was opened; some of their folders may still be there."""
 
     def get(self, name: str) -> Topic | None:
         return self._by_name.get(name)
@@ -67,8 +69,20 @@ class SqliteTopicRepository:
 
     async def remove(self, topic: Topic) -> None:
         self._require(topic)
-        await self._store.submit([("DELETE FROM topics WHERE topic_id = ?", (topic.topic_id,))])
+        await self._store.submit(
+            [
+                ("DELETE FROM topics WHERE topic_id = ?", (topic.topic_id,)),
+                ("INSERT INTO removed_topics VALUES (?)", (topic.topic_id,)),
+            ]
+        )
         del self._by_name[topic.name], self._by_id[topic.topic_id]
+
+    async def forget_removed(self) -> None:
+        """The folders of the topics in ``removed_ids`` are gone."""
+        await self._store.submit(
+            [("DELETE FROM removed_topics WHERE topic_id = ?", (topic_id,)) for topic_id in self.removed_ids]
+        )
+        self.removed_ids = set()
 
     def _require(self, topic: Topic) -> None:
         # Identity, not equality: a topic of the same name that was created anew is another topic.
@@ -133,9 +147,9 @@ class SqliteGroupRepository:
             "rebalance_timeout_ms, assignment FROM members ORDER BY group_id, position"
         ):
             wanted = tuple(protocols.get((group_id, position), ()))
-            members.setdefault(group_id, []).append(MemberSnapshot(*facts, protocols=wanted, assignment=assignment))
+            members.setdefault(group_id, []).append(MemberSnapshot(*(*facts, wanted, assignment)))
         return [
-            GroupSnapshot(group_id, *facts, members=tuple(members.get(group_id, ())))
+            GroupSnapshot(*(group_id, *facts, tuple(members.get(group_id, ()))))
             for group_id, *facts in self._store.read(
                 "SELECT group_id, generation, protocol_type, protocol_name, leader_id, state_since_ms FROM groups"
             )

@@ -41,6 +41,9 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         value TEXT NOT NULL,
         PRIMARY KEY (topic_id, key)
     ) WITHOUT ROWID;
+    CREATE TABLE removed_topics (
+        topic_id BLOB PRIMARY KEY
+    ) WITHOUT ROWID;
     CREATE TABLE configs (
         resource_type INTEGER NOT NULL,
         name TEXT NOT NULL,
@@ -105,7 +108,10 @@ class MetadataError(Exception):
 
 
 class Store:
-    """The file, open. ``submit`` and ``read`` are for the event loop; writing happens in a thread of its own."""
+    """The file, open. ``submit`` and ``read`` are for the event loop; writing happens in a thread of its own.
+
+    ``on_failure`` is called on the event loop when a write failed for another reason than a full disk.
+    """
 
     def __init__(self, path: str, *, durable: bool, on_failure: Callable[[Exception], None]) -> None:
         self._path = path
@@ -114,6 +120,8 @@ class Store:
         self._wake = threading.Event()
         self._closing = False
         self._connection = self._open(path, durable)
+        # Readers have a connection of their own: they never see a half-done change, and never wait for a sync.
+        self._reader = sqlite3.connect(path, isolation_level=None)
         self._thread = threading.Thread(target=self._write, name="metadata", daemon=True)
         self._thread.start()
 
@@ -129,8 +137,8 @@ class Store:
         return connection
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows, at once. For the start, before anything is submitted."""
-        return self._connection.execute(sql, parameters).fetchall()
+        """Rows, at once, as of the last commit."""
+        return self._reader.execute(sql, parameters).fetchall()
 
     def submit(self, statements: list[Statement]) -> asyncio.Future[None]:
         """Runs all of them or none, after all that was submitted before. Fails with StorageError."""
@@ -147,6 +155,7 @@ class Store:
         self._closing = True
         self._wake.set()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self._reader.close()
         self._connection.close()
 
     # ---- the writer --------------------------------------------------------------------------------------------------
@@ -176,7 +185,7 @@ class Store:
             # A full disk refuses what was asked and may take the next; anything else means that the file is lost to us.
             if found.sqlite_errorcode != sqlite3.SQLITE_FULL:
                 log.error("Writing %s failed: %s", self._path, found)
-                self._on_failure(found)
+                batch[0][1].get_loop().call_soon_threadsafe(self._on_failure, found)
         for _, future in batch:
             future.get_loop().call_soon_threadsafe(_tell, future, error)
 

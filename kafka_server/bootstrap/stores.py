@@ -1,0 +1,256 @@
+"""Owns: which adapters keep what the broker has to remember: all in memory, or logs in files and the rest in SQLite.
+Must never know: what the services do with it.
+
+Each repository is imported and built when it is first asked for, because a start has little time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kafka_server.config import Settings
+
+if TYPE_CHECKING:
+    from kafka_server.application.ports import (
+        Clock,
+        ConfigRepository,
+        GroupRepository,
+        LogRepository,
+        OffsetRepository,
+        ProducerIdRepository,
+        TopicRepository,
+    )
+    from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
+    from kafka_server.infrastructure.storage.sqlite.repositories import SqliteTopicRepository
+    from kafka_server.infrastructure.storage.sqlite.store import Store
+
+WHAT_AN_ACK_MEANS: Final = {
+    "ack": "with acks=all an answer means: synced to the disk, so it survives a power cut (flush=ack)",
+    "os": "an answer means: handed to the operating system, so it survives a kill but not a power cut (flush=os)",
+}
+
+
+class Stores(Protocol):
+    """The repositories of one broker."""
+
+    node_id: int
+    cluster_id: str
+
+    @property
+    def has_history(self) -> bool:
+        """Whether there is anything to bring back before clients may come."""
+
+    @property
+    def description(self) -> str:
+        """What a start says about storage."""
+
+    @property
+    def topics(self) -> TopicRepository: ...
+
+    @property
+    def configs(self) -> ConfigRepository: ...
+
+    @property
+    def logs(self) -> LogRepository: ...
+
+    @property
+    def producer_ids(self) -> ProducerIdRepository: ...
+
+    @property
+    def groups(self) -> GroupRepository: ...
+
+    @property
+    def offsets(self) -> OffsetRepository: ...
+
+    async def prepare(self) -> None:
+        """Before topics are opened: brings folders and metadata to agree."""
+
+    async def close(self) -> None:
+        """Makes everything durable; nothing may be asked for afterwards."""
+
+
+def open_stores(settings: Settings, clock: Clock, on_failure: Callable[[str], None]) -> Stores:
+    """The stores that the settings ask for. ``on_failure`` is called, on the event loop, when a disk failed for good.
+
+    Raises StorageRefused when a data folder cannot be used.
+    """
+    if settings.storage == "memory":
+        return MemoryStores(settings)
+    return DiskStores(settings, clock, on_failure)
+
+
+class StorageRefused(Exception):
+    """The data folders cannot be used; the text says why and what to do."""
+
+
+class MemoryStores:
+    """Everything is forgotten when the process ends."""
+
+    has_history = False
+    description = "Storage is memory: records, topics and offsets are forgotten when the server stops"
+
+    def __init__(self, settings: Settings) -> None:
+        self.node_id = settings.node_id
+        self.cluster_id = settings.cluster_id or new_cluster_id()
+
+    @cached_property
+    def topics(self) -> TopicRepository:
+        from kafka_server.infrastructure.storage.memory import MemoryTopicRepository
+
+        return MemoryTopicRepository()
+
+    @cached_property
+    def configs(self) -> ConfigRepository:
+        from kafka_server.infrastructure.storage.memory_metadata import MemoryConfigRepository
+
+        return MemoryConfigRepository()
+
+    @cached_property
+    def logs(self) -> LogRepository:
+        from kafka_server.infrastructure.storage.memory import MemoryLogRepository
+
+        return MemoryLogRepository()
+
+    @cached_property
+    def producer_ids(self) -> ProducerIdRepository:
+        from kafka_server.infrastructure.storage.memory import MemoryProducerIdRepository
+
+        return MemoryProducerIdRepository()
+
+    @cached_property
+    def groups(self) -> GroupRepository:
+        from kafka_server.infrastructure.storage.memory_offsets import MemoryGroupRepository
+
+        return MemoryGroupRepository()
+
+    @cached_property
+    def offsets(self) -> OffsetRepository:
+        from kafka_server.infrastructure.storage.memory_offsets import MemoryOffsetRepository
+
+        return MemoryOffsetRepository()
+
+    async def prepare(self) -> None:
+        """Nothing is kept, so nothing can disagree."""
+
+    async def close(self) -> None:
+        """Nothing to make durable."""
+
+
+class DiskStores:
+    """Logs in Apache Kafka's file format, everything else in one SQLite file in the first data folder."""
+
+    def __init__(self, settings: Settings, clock: Clock, on_failure: Callable[[str], None]) -> None:
+        from kafka_server.infrastructure.storage.log.disk import OsDisk
+        from kafka_server.infrastructure.storage.log.folders import DataFolderError, Identity, open_folders
+
+        self._clock = clock
+        self._flush = settings.flush
+        self._checkpoint_interval_ms = settings.checkpoint_interval_ms
+        self._recovery_threads = settings.recovery_threads
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        default = Identity(settings.node_id, settings.cluster_id or new_cluster_id())
+        try:
+            self._folders, identity = open_folders(
+                OsDisk(),
+                list(settings.log_dirs),
+                node_id=settings.node_id if settings.is_node_id_given else None,
+                cluster_id=settings.cluster_id or None,
+                default=default,
+            )
+        except DataFolderError as error:
+            raise StorageRefused(str(error)) from error
+        self.node_id, self.cluster_id = identity.node_id, identity.cluster_id
+        self._metadata_path = os.path.join(self._folders[0].path, "metadata.sqlite")
+        self._is_new = not os.path.exists(self._metadata_path)
+
+    @property
+    def has_history(self) -> bool:
+        return not self._is_new or any(folder.partitions() for folder in self._folders)
+
+    @property
+    def description(self) -> str:
+        folders = ", ".join(folder.path for folder in self._folders)
+        return f"Storage is disk: {folders}; {WHAT_AN_ACK_MEANS[self._flush]}"
+
+    @cached_property
+    def _store(self) -> Store:
+        from kafka_server.infrastructure.storage.sqlite.store import MetadataError, Store
+
+        def failed(error: Exception) -> None:
+            self._on_failure(f"The metadata in {self._metadata_path} could not be written: {error}")
+
+        try:
+            return Store(self._metadata_path, durable=self._flush == "ack", on_failure=failed)
+        except MetadataError as error:
+            raise StorageRefused(str(error)) from error
+
+    @cached_property
+    def topics(self) -> SqliteTopicRepository:
+        from kafka_server.infrastructure.storage.sqlite.repositories import SqliteTopicRepository
+
+        return SqliteTopicRepository(self._store)
+
+    @cached_property
+    def configs(self) -> ConfigRepository:
+        from kafka_server.infrastructure.storage.sqlite.repositories import SqliteConfigRepository
+
+        return SqliteConfigRepository(self._store)
+
+    @cached_property
+    def logs(self) -> DiskLogRepository:
+        from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
+
+        def failed(error: OSError) -> None:
+            self._on_failure(f"A write or sync of the log failed: {error}")
+
+        return DiskLogRepository(
+            self._clock,
+            self._folders,
+            flush_on_ack=self._flush == "ack",
+            on_failure=failed,
+            checkpoint_interval_ms=self._checkpoint_interval_ms,
+            recovery_threads=self._recovery_threads,
+        )
+
+    @cached_property
+    def producer_ids(self) -> ProducerIdRepository:
+        from kafka_server.infrastructure.storage.sqlite.repositories import SqliteProducerIdRepository
+
+        return SqliteProducerIdRepository(self._store)
+
+    @cached_property
+    def groups(self) -> GroupRepository:
+        from kafka_server.infrastructure.storage.sqlite.repositories import SqliteGroupRepository
+
+        return SqliteGroupRepository(self._store)
+
+    @cached_property
+    def offsets(self) -> OffsetRepository:
+        from kafka_server.infrastructure.storage.sqlite.repositories import SqliteOffsetRepository
+
+        return SqliteOffsetRepository(self._store)
+
+    async def prepare(self) -> None:
+        from kafka_server.infrastructure.storage.reconcile import reconcile
+
+        await reconcile(self.topics, self._folders, adopt=self._is_new)
+
+    async def close(self) -> None:
+        """The logs first: their clean mark must not be there before the topics are known to be stored."""
+        if "logs" in self.__dict__:
+            await self.logs.close()
+        if "_store" in self.__dict__:
+            await self._store.close()
+        for folder in self._folders:
+            folder.lock.release()
+
+
+def new_cluster_id() -> str:
+    """16 random bytes as Kafka writes ids: URL-safe base64 without padding, 22 characters."""
+    return base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
