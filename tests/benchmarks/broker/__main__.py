@@ -94,9 +94,12 @@ class Run:
                     self.samples.latency[contestant.name].setdefault(run, []).extend(found)
 
     def starts(self, rounds: int) -> None:
-        for number, contestant in self._rounds(rounds):
-            with self._guard(contestant, f"start {number + 1} of {rounds}"):
-                self.samples.idle.setdefault(contestant.name, []).append(start_and_stop(contestant))
+        """The first start of each is thrown away, too: it compiles modules and fills the page cache."""
+        for number, contestant in self._rounds(rounds + 1):
+            with self._guard(contestant, f"start {number} of {rounds}"):
+                found = start_and_stop(contestant)
+                if number:
+                    self.samples.idle.setdefault(contestant.name, []).append(found)
 
     def connections(self, count: int) -> None:
         for contestant in self.contestants:
@@ -112,7 +115,7 @@ def run_all(contestants: Sequence[Contestant], options: argparse.Namespace) -> S
         and load.partitions in (options.partitions or (load.partitions,))
     ]
     per_round = len(contestants)
-    total = per_round * (len(loads) * (options.rounds + 1) + 2 * options.rounds + options.rounds + 1)
+    total = per_round * (len(loads) * (options.rounds + 1) + 2 * options.rounds + options.rounds + 2)
     with progress(total) as step:
         run = Run(contestants, step)
         if "throughput" in options.parts or "latency" in options.parts:

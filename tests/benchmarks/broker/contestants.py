@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.benchmarks.broker.client import api_versions_request, read_frame
-from tests.peers import PeerMissingError, jvm
+from tests.peers import CACHE, PeerMissingError, jvm
 from tests.peers.apache_kafka import ApacheKafka, free_ports
 
 
@@ -122,6 +122,12 @@ class KafkaServer(_Command):
         listener = f"PLAINTEXT://127.0.0.1:{port}"
         command = [sys.executable, "-m", "kafka_server", "start", "--listeners", listener, "--storage", self._storage]
         return command if self._folder is None else [*command, "--log-dirs", str(self._folder)]
+
+    def environment(self) -> dict[str, str]:
+        """As in an installed package, modules are compiled before the first start that counts."""
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(CACHE / "bench" / "pycache")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        return environment
 
     def stop(self) -> None:
         super().stop()
