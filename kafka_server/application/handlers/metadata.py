@@ -50,7 +50,7 @@ log = logging.getLogger("kafka_server.topic")
 class MetadataHandlers:
     """Answers Metadata."""
 
-    __slots__ = ("_cluster", "_configs", "_listeners", "_nodes", "_topics")
+    __slots__ = ("_cluster", "_configs", "_listeners", "_nobody", "_nodes", "_topics")
 
     def __init__(
         self, cluster: Cluster, topics: TopicService, configs: ConfigService, listeners: AdvertisedListeners
@@ -60,6 +60,7 @@ class MetadataHandlers:
         self._configs = configs
         self._listeners = listeners
         self._nodes = [cluster.node_id]
+        self._nobody: list[int] = []
 
     def metadata(
         self, context: RequestContext, request: MetadataRequest
@@ -138,7 +139,8 @@ class MetadataHandlers:
             return MetadataResponseTopic(error_code=error.code, name=None, topic_id=topic_id)
 
     def _describe(self, topic: Topic) -> MetadataResponseTopic:
-        nodes = self._nodes
+        # The lists are shared: encoders only read them, and a cluster may have many thousand partitions.
+        nodes, nobody = self._nodes, self._nobody
         leader = self._cluster.node_id
         partitions = [
             MetadataResponsePartition(
@@ -147,6 +149,7 @@ class MetadataHandlers:
                 leader_epoch=partition.leader_epoch,
                 replica_nodes=nodes,
                 isr_nodes=nodes,
+                offline_replicas=nobody,
             )
             for partition in topic.partitions
         ]
