@@ -170,6 +170,17 @@ async def test_what_came_whole_before_broken_bytes_is_answered_first(start: Star
         assert await peer.is_closed()
 
 
+async def test_many_requests_before_broken_bytes_are_all_answered(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with start() as bench:
+        peer = await bench.connect()
+        await peer.send(b"".join(request(ECHO, b"", correlation_id=n) for n in range(300)) + b"GET / HTTP/1.1\r\n")
+        assert [(await peer.receive())[0] for _ in range(300)] == list(range(300))
+        assert await peer.is_closed()
+    assert "an HTTP request" in caplog.text
+
+
 async def test_an_error_that_cannot_be_answered_closes_the_connection(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:

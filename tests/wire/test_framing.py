@@ -146,6 +146,28 @@ def test_when_the_budget_is_used_up_one_frame_may_overdraw_it_and_the_next_waits
     assert budget.held_bytes == 0
 
 
+def test_a_read_full_of_tiny_frames_is_cut_a_few_at_a_time() -> None:
+    reader = new_reader()
+    feed(reader, wire(*[filler(10)] * 3_000) + wire(filler(5_000))[:2_000])
+    assert len(reader.frames) == framing.FRAMES_MAX
+    seen = 0
+    while reader.frames:
+        assert len(reader.frames) <= framing.FRAMES_MAX
+        assert reader.pop() == filler(10)
+        seen += 1
+    assert seen == 3_000
+    assert reader.half_received() == 2_000
+
+
+def test_broken_bytes_behind_many_frames_are_noticed_when_it_is_their_turn() -> None:
+    reader = new_reader()
+    feed(reader, wire(*[filler(10)] * 100) + b"\xff\xff\xff\xff")
+    for _ in range(99):
+        assert reader.pop() == filler(10)
+    assert reader.pop() == filler(10)
+    assert "negative" in str(reader.broken)
+
+
 def test_closing_gives_the_budget_back() -> None:
     budget = FrameBudget(1 << 30)
     reader = new_reader(budget=budget)

@@ -409,6 +409,8 @@ class Connection(asyncio.BufferedProtocol):
     def _steer_reading(self) -> None:
         """Reads when there is a place and a use for bytes; see the head of this module."""
         starved = self._reader.starved
+        if starved and self._reader.broken is not None and not self._frames:
+            self.refuse("frame", str(self._reader.broken))
         wanted = not self._frames and not starved and not self._blocked & CLOSING
         if wanted == self._reading:
             return

@@ -35,6 +35,9 @@ large one: what is read here is copied once more, what is read into a frame's ow
 CARRY_MAX: Final = 4096
 """An incomplete frame up to this size is carried over to the next read instead of getting a buffer of its own."""
 
+FRAMES_MAX: Final = 64
+"""Complete frames that may wait. While any waits, the caller must not read: there may be more that are not cut yet."""
+
 FIRST_CAPACITY: Final = 128 * 1024
 """First capacity of a frame's own buffer (less when the frame is smaller); it doubles from there as bytes arrive."""
 
@@ -127,9 +130,10 @@ class FrameReader:
         "_charged",
         "_filled",
         "_frame",
-        "_scratch",
+        "_has_uncut",
         "_size",
         "_view",
+        "broken",
         "bytes_received",
         "frames",
         "size_max",
@@ -142,11 +146,13 @@ class FrameReader:
         self.size_max = size_max
         self.starved = False
         """The budget refused more room: stop reading until ``feed_again`` says True."""
+        self.broken: FrameError | None = None
+        """Nothing behind the frames that wait can be read."""
         self.bytes_received = 0
-        self._scratch = scratch
         self._view = memoryview(scratch)
         self._budget = budget
         self._carry = b""
+        self._has_uncut = False
         self._frame: bytearray | None = None
         self._filled = 0
         self._size = 0
@@ -176,10 +182,37 @@ class FrameReader:
         if self._frame is not None:
             self._received_into_frame(count)
             return
-        view, scratch = self._view, self._scratch
-        start, end = 0, len(self._carry) + count
+        self._cut(self._view, len(self._carry) + count)
+
+    def pop(self) -> bytes | bytearray:
+        """The oldest complete frame; what it took from the budget goes back, because its handling begins.
+
+        When what lies behind it is broken, ``starved`` and ``broken`` say so once it is the last.
+        """
+        frame = self.frames.popleft()
+        if type(frame) is bytearray:
+            self._give_back(len(frame))
+        if self._has_uncut and not self.frames:
+            try:
+                self._cut(memoryview(self._carry), len(self._carry))
+            except FrameError as error:
+                self.broken = error
+                self.starved = True
+        return frame
+
+    def _cut(self, view: memoryview, end: int) -> None:
+        """Takes the frames out of ``view[:end]`` and keeps what is left.
+
+        Not more than ``FRAMES_MAX`` at a time: cut into the smallest frames, one read would take ten times its size.
+        """
+        frames = self.frames
+        self._has_uncut = False
+        start = 0
         while end - start >= 4:
-            size: int = _SIZE(scratch, start)[0]
+            if len(frames) == FRAMES_MAX:
+                self._has_uncut = True
+                break
+            size: int = _SIZE(view, start)[0]
             if not FRAME_SIZE_MIN <= size <= self.size_max or size > SUSPICIOUS_SIZE:
                 self._check_size(size, bytes(view[start : start + 4]))
             body = start + 4
@@ -189,16 +222,9 @@ class FrameReader:
                     self._begin(size, view[body:end])
                     return
                 break
-            self.frames.append(bytes(view[body:stop]))
+            frames.append(bytes(view[body:stop]))
             start = stop
         self._carry = bytes(view[start:end]) if start < end else b""
-
-    def pop(self) -> bytes | bytearray:
-        """The oldest complete frame; what it took from the budget goes back, because its handling begins."""
-        frame = self.frames.popleft()
-        if type(frame) is bytearray:
-            self._give_back(len(frame))
-        return frame
 
     def feed_again(self) -> bool:
         """Tries again to get the room that the budget refused."""
@@ -215,6 +241,7 @@ class FrameReader:
         self.frames.clear()
         self._frame = None
         self._carry = b""
+        self._has_uncut = False
         self._give_back(self._charged)
 
     # -- a frame with its own buffer ---------------------------------------------------------------------------------
