@@ -135,7 +135,9 @@ def test_memory_for_the_smallest_elements_is_a_small_multiple_of_the_bytes(
     assert len(frame) < peak < 100 * len(frame)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_random_damage_is_read_by_both_or_refused_by_both(
     data: st.DataObject, interpreter: Interpreter, messages: list[Message]
@@ -147,7 +149,9 @@ def test_random_damage_is_read_by_both_or_refused_by_both(
     check_both(interpreter, message, version, mutate(interpreter.build(message.name, version, value), source))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(noise=st.binary(max_size=200), data=st.data())
 def test_noise_is_read_by_both_or_refused_by_both(
     noise: bytes, data: st.DataObject, interpreter: Interpreter, messages: list[Message]
