@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kafka_server.application.context import RequestContext
-from kafka_server.infrastructure.network.connection import Connection, Shared
+from kafka_server.infrastructure.network.connection import Connection
 from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameBudget
 from kafka_server.infrastructure.network.listener import Listener
 from kafka_server.infrastructure.network.notices import Notices
 from kafka_server.infrastructure.network.routes import Dispatch, ServedRoute
+from kafka_server.infrastructure.network.shared import Shared
 
 log = logging.getLogger("kafka_server.network")
 
