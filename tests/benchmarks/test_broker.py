@@ -28,11 +28,11 @@ def moved(rate: float, broker_cpu_s: float = 0.5) -> Throughput:
 def test_the_command_measures_our_broker_and_writes_markdown_and_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["--rounds", "1", "--scale", "0.002", "--sizes", "1024", "--partitions", "1", "--connections", "5"]
+    small = ["--rounds", "1", "--scale", "0.002", "--sizes", "1024", "16384", "--partitions", "1", "--connections", "5"]
     main([*small, "--without", "Apache", "Tansu", "--output", str(tmp_path)])
     document = json.loads((tmp_path / "broker.json").read_text())
     assert document["failures"] == []
-    assert {row["run"] for row in document["throughput"]} == {"produce", "consume"}
+    assert {row["run"] for row in document["throughput"]} == {"produce", "consume", "raw produce", "raw fetch"}
     assert len(document["latency_ms"]["kafka-server (memory)"]["end_to_end_latency"]) > 0
     assert (tmp_path / "broker.md").read_text() in capsys.readouterr().out + "\n"
 
@@ -46,7 +46,7 @@ def test_a_ratio_is_the_median_of_the_rounds_and_not_the_ratio_of_medians() -> N
 def test_a_broker_that_failed_a_run_leaves_a_gap_in_the_table() -> None:
     samples = Samples(throughput={"ours": {(LOAD, "produce"): [moved(10.0)]}, "peer": {}})
     (row,) = throughput_table(["ours", "peer"], samples, "title").rows
-    assert list(row[1:4]) == ["10.0", "-", "-"]
+    assert list(row[1:6]) == ["10.0", "-", "-", "500.00", "-"]
 
 
 def test_cpu_seconds_count_the_data_of_one_message_size_in_both_directions() -> None:

@@ -19,7 +19,16 @@ from pathlib import Path
 
 from tests.benchmarks.broker.contestants import Contestant, KafkaServer, available_contestants
 from tests.benchmarks.broker.tables import Samples, summary_table, throughput_table
-from tests.benchmarks.broker.workloads import LOADS, Load, idle_connections, latency, start_and_stop, throughput
+from tests.benchmarks.broker.workloads import (
+    LOADS,
+    RAW_LOADS,
+    Load,
+    idle_connections,
+    latency,
+    raw_throughput,
+    start_and_stop,
+    throughput,
+)
 from tests.benchmarks.report import Table, machine, markdown, replace_between, show
 
 LATENCY_RUNS = ("produce_latency", "end_to_end_latency")
@@ -71,18 +80,20 @@ class Run:
             for contestant in self.contestants[shift:] + self.contestants[:shift]:
                 yield number, contestant
 
-    def loads(self, loads: Sequence[Load], rounds: int) -> None:
+    def loads(self, loads: Sequence[Load], raw_loads: Sequence[Load], rounds: int) -> None:
         """A round that warms up (a JVM needs it) is run for each load and thrown away."""
         for contestant in self.contestants:
             self.samples.throughput[contestant.name] = {}
-        for load in loads:
+        runs = [(load, throughput, ("produce", "consume")) for load in loads]
+        runs += [(load, raw_throughput, ("raw produce", "raw fetch")) for load in raw_loads]
+        for load, measure, names in runs:
             for number, contestant in self._rounds(rounds + 1):
-                with self._guard(contestant, f"{load.label}, round {number} of {rounds}"):
-                    produced, consumed = throughput(contestant, load, number)
-                    if number:
-                        kept = self.samples.throughput[contestant.name]
-                        kept.setdefault((load, "produce"), []).append(produced)
-                        kept.setdefault((load, "consume"), []).append(consumed)
+                with self._guard(contestant, f"{names[0]} {load.label}, round {number} of {rounds}"):
+                    sections = measure(contestant, load, number)
+                    kept = self.samples.throughput[contestant.name]
+                    for name, section in zip(names, sections, strict=True):
+                        if number:
+                            kept.setdefault((load, name), []).append(section)
 
     def latencies(self, count: int, rounds: int) -> None:
         for contestant in self.contestants:
@@ -107,15 +118,20 @@ class Run:
                 self.samples.connections[contestant.name] = idle_connections(contestant, count)
 
 
-def run_all(contestants: Sequence[Contestant], options: argparse.Namespace) -> Samples:
-    loads = [
+def wanted_loads(loads: Sequence[Load], options: argparse.Namespace) -> list[Load]:
+    return [
         load.scaled(options.scale)
-        for load in LOADS
+        for load in loads
         if load.size in (options.sizes or (load.size,))
         and load.partitions in (options.partitions or (load.partitions,))
     ]
+
+
+def run_all(contestants: Sequence[Contestant], options: argparse.Namespace) -> Samples:
+    loads = wanted_loads(LOADS, options)
+    raw_loads = wanted_loads(RAW_LOADS, options)
     per_round = len(contestants)
-    total = per_round * (len(loads) * (options.rounds + 1) + 2 * options.rounds + options.rounds + 2)
+    total = per_round * ((len(loads) + len(raw_loads)) * (options.rounds + 1) + 2 * options.rounds + options.rounds + 2)
     with progress(total) as step:
         run = Run(contestants, step)
         if "throughput" in options.parts or "latency" in options.parts:
@@ -124,7 +140,7 @@ def run_all(contestants: Sequence[Contestant], options: argparse.Namespace) -> S
                     contestant.start()
                     stack.callback(contestant.stop)
                 if "throughput" in options.parts:
-                    run.loads(loads, options.rounds)
+                    run.loads(loads, raw_loads, options.rounds)
                 if "latency" in options.parts:
                     run.latencies(max(int(options.latency_samples * min(options.scale, 1)), 20), options.rounds)
         if "start" in options.parts:
@@ -138,7 +154,13 @@ def tables_of(contestants: Sequence[Contestant], samples: Samples, missing: Sequ
     names = [contestant.name for contestant in contestants]
     tables = []
     if samples.throughput:
-        tables.append(throughput_table(names, samples, "Throughput, acks=all, librdkafka as the client"))
+        tables.append(
+            throughput_table(
+                names,
+                samples,
+                "Throughput, acks=all; librdkafka as the client, in the raw rows ready-made batches over a socket",
+            )
+        )
     for name in names:
         samples.latency.setdefault(name, {})
         samples.throughput.setdefault(name, {})
@@ -149,7 +171,8 @@ def tables_of(contestants: Sequence[Contestant], samples: Samples, missing: Sequ
         f"{'; '.join(about)}.",
         f"Medians of {rounds} rounds; the brokers take turns within each round, and a ratio is the median of the"
         " rounds' ratios. Above 1 we are better.",
-        "client CPU: cores that the client used against our broker; near 1.0 the client, not the broker, is the limit.",
+        "client CPU: cores that the client used against our broker; near 1.0 the client, not the broker, is the limit."
+        " CPU s/GB is what the broker used in that row.",
         *(f"Missing: {reason}" for reason in missing),
         *(f"Failed: {failure}" for failure in samples.failures),
     ]

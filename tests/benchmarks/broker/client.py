@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.benchmarks.broker.librdkafka import BulkConsumer, BulkProducer
 from tests.benchmarks.broker.processes import cpu_seconds
+from tests.benchmarks.broker.raw import batch_of, fetch_batches, produce_batches
 
 TIMEOUT_S = 60.0
 LATENCY_SECONDS_MAX = 12.0
@@ -28,7 +29,7 @@ CONSUMER = {"queued.max.messages.kbytes": "2000000", "queued.min.messages": "100
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A timed section: what was moved, wall time, and the CPU time that client and broker spent in it."""
+    """A timed section: what was moved (messages, in raw runs batches), wall time, CPU time of client and broker."""
 
     messages: int
     seconds: float
@@ -68,6 +69,18 @@ def consume(bootstrap: str, pid: int, topic: str, partitions: int, count: int) -
         before = consumer.await_messages(1, TIMEOUT_S)
         watch = Stopwatch(pid)
         return watch.stop(consumer.await_messages(count, TIMEOUT_S) - before)
+
+
+def raw(bootstrap: str, pid: int, topic: str, partitions: int, size: int, count: int) -> list[Section]:
+    """A produce section and a fetch section of `count` batches of about `size` bytes, by raw sockets."""
+    batch = batch_of(size)
+    sections = []
+    for prepare in (produce_batches, fetch_batches):
+        run = prepare(bootstrap, topic, partitions, batch, count)
+        watch = Stopwatch(pid)
+        run()
+        sections.append(watch.stop(count))
+    return sections
 
 
 def produce_latency(bootstrap: str, topic: str, count: int) -> list[float]:
@@ -170,6 +183,8 @@ def main(arguments: dict[str, Any]) -> None:
         print(json.dumps(asdict(produce(**arguments))))
     elif run == "consume":
         print(json.dumps(asdict(consume(**arguments))))
+    elif run == "raw":
+        print(json.dumps([asdict(section) for section in raw(**arguments)]))
     elif run == "produce_latency":
         print(json.dumps(produce_latency(**arguments)))
     elif run == "end_to_end_latency":

@@ -37,28 +37,31 @@ def ratio_of_rounds(ours: Sequence[Throughput], peers: Sequence[Throughput]) -> 
 
 def throughput_table(names: Sequence[str], samples: Samples, title: str) -> Table:
     ours = names[0]
-    columns = ["run", *(f"{name} MB/s" for name in names), *(f"vs {name}" for name in names[1:]), "client CPU"]
-    table = Table(title, columns)
-    for key in samples.throughput[ours]:
+    rates = [f"{name} MB/s" for name in names]
+    ratios = [f"vs {name}" for name in names[1:]]
+    table = Table(title, ["run", *rates, *ratios, *(f"{name} CPU s/GB" for name in names), "client CPU"])
+    for key, mine in samples.throughput[ours].items():
         load, run = key
-        rounds = {name: samples.throughput[name].get(key, []) for name in names}
-        rates = [significant(median(run.rate for run in rounds[name])) if rounds[name] else "-" for name in names]
-        ratios = [
-            f"{ratio_of_rounds(rounds[ours], rounds[name]):.2f}x" if rounds[name] and rounds[ours] else "-"
-            for name in names[1:]
-        ]
-        share = median(each.client_cpu_s / each.seconds for each in rounds[ours]) if rounds[ours] else 0
-        table.add(f"{run} {load.label}", *rates, *ratios, f"{share:.2f} cores")
+        rounds = [samples.throughput[name].get(key, []) for name in names]
+        cells = [significant(median(each.rate for each in found)) if found else "-" for found in rounds]
+        cells += [f"{ratio_of_rounds(mine, found):.2f}x" if found else "-" for found in rounds[1:]]
+        cells += [f"{cpu_per_gigabyte(found):.2f}" if found else "-" for found in rounds]
+        share = median(each.client_cpu_s / each.seconds for each in mine)
+        table.add(f"{run} {load.label}", *cells, f"{share:.2f} cores")
     return table
 
 
+def cpu_per_gigabyte(runs: Sequence[Throughput]) -> float:
+    """Broker CPU seconds per GB; summed before dividing, because one run is only some clock ticks long."""
+    return sum(run.broker_cpu_s for run in runs) / sum(run.megabytes for run in runs) * 1e3
+
+
 def cpu_seconds_per_gigabyte(samples: Samples, name: str, size: int) -> float | None:
-    """Broker CPU seconds per GB moved, produce and consume runs of one message size taken together."""
+    """Produce and consume runs of one message size taken together."""
     runs = [
         run for (load, _), rounds in samples.throughput.get(name, {}).items() if load.size == size for run in rounds
     ]
-    megabytes = sum(run.megabytes for run in runs)
-    return sum(run.broker_cpu_s for run in runs) / (megabytes / 1e3) if megabytes else None
+    return cpu_per_gigabyte(runs) if runs else None
 
 
 def summary_table(names: Sequence[str], samples: Samples) -> Table:

@@ -45,6 +45,10 @@ LOADS = [
 ]
 
 
+RAW_LOADS = [Load(size, count, 1) for size, count in ((16 * 1024, 16_000), (1000 * 1024, 400))]
+"""Batches by raw sockets: Java's default batch.size, and what librdkafka fills when it is busy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Throughput:
     """One produce or consume run. Shares are CPU seconds per second of wall time, so 1.0 is one core."""
@@ -103,6 +107,18 @@ def throughput(contestant: Contestant, load: Load, round_number: int) -> tuple[T
             runs.append(Throughput(size=load.size, peak_mb=peak_resident_mb(pid), **section))
     produced, consumed = runs
     return produced, consumed
+
+
+def raw_throughput(contestant: Contestant, load: Load, round_number: int) -> tuple[Throughput, Throughput]:
+    """The same by a client that hands over ready-made batches: the broker is the limit then."""
+    pid = contestant.pid
+    with Topic(contestant.bootstrap, f"raw-{load.size}-{load.partitions}-{round_number}", load.partitions) as topic:
+        reset_peak(pid)
+        arguments = {"partitions": load.partitions, "size": load.size, "count": load.count}
+        sections = run_client("raw", bootstrap=contestant.bootstrap, pid=pid, topic=topic.name, **arguments)
+        peak_mb = peak_resident_mb(pid)
+        produced, consumed = (Throughput(size=load.size, peak_mb=peak_mb, **section) for section in sections)
+        return produced, consumed
 
 
 def latency(contestant: Contestant, run: str, count: int, round_number: int) -> list[float]:
