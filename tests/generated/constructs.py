@@ -75,7 +75,7 @@ class Spanned(Construct):  # type: ignore[misc]  # construct ships no types
         self._kind = kind
 
     def _parse(self, stream: Any, context: Any, path: str) -> Value:
-        trace: Trace | None = context._params.trace
+        trace: Trace | None = context._params.get("trace")
         if trace is None:
             return self._inner._parsereport(stream, context, path)
         start = stream_tell(stream, path)
@@ -129,7 +129,7 @@ class Array(Construct):  # type: ignore[misc]  # construct ships no types
         self._nullable = nullable
 
     def _parse(self, stream: Any, context: Any, path: str) -> list[Value] | None:
-        trace: Trace | None = context._params.trace
+        trace: Trace | None = context._params.get("trace")
         count = self._count._parsereport(stream, context, path)
         if _is_null(count, self._nullable, path):
             return None
@@ -190,7 +190,7 @@ class Record(Construct):  # type: ignore[misc]  # construct ships no types
         self._tag_count = Spanned(UVARINT, SpanKind.TAG_COUNT)
 
     def _parse(self, stream: Any, context: Any, path: str) -> dict[str, Value]:
-        trace: Trace | None = context._params.trace
+        trace: Trace | None = context._params.get("trace")
         value: dict[str, Value] = {}
         for name, construct in self._fields.items():
             with step(trace, f".{name}"):
@@ -202,7 +202,7 @@ class Record(Construct):  # type: ignore[misc]  # construct ships no types
     def _parse_tags(
         self, tagged: dict[int, Tagged], value: dict[str, Value], stream: Any, context: Any, path: str
     ) -> None:
-        trace: Trace | None = context._params.trace
+        trace: Trace | None = context._params.get("trace")
         for item in tagged.values():
             value[item.name] = item.default
         unknown: dict[int, bytes] = {}

@@ -102,3 +102,9 @@ def test_every_message_round_trips_and_its_leaf_spans_cover_each_byte_once(
 def test_a_version_that_the_message_lacks_is_refused(interpreter: Interpreter) -> None:
     with pytest.raises(WireError, match="HeartbeatRequest has no version 99: it has 0-4"):
         interpreter.build("HeartbeatRequest", 99, {})
+
+
+def test_a_layout_is_an_ordinary_construct(probe: Interpreter) -> None:
+    value = {"Id": 1, "Name": "ab", "Parts": []}
+    data = probe.layout("Probe", 0).build(value)
+    assert probe.layout("Probe", 0).parse(data + b"more") == value

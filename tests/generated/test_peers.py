@@ -111,3 +111,19 @@ def rename(shown: Any, name: Callable[[str], str]) -> Any:
     if isinstance(shown, dict):
         return {name(key): rename(part, name) for key, part in shown.items()}
     return [rename(part, name) for part in shown] if isinstance(shown, list) else shown
+
+
+@pytest.mark.jvm
+def test_no_version_of_any_message_goes_without_a_judge(
+    java: JavaPeer, interpreter: Interpreter, messages: list[Message], seed: int
+) -> None:
+    peers: list[Peer] = [Kio(), KafkaPython()]
+    for message in messages:
+        asked = [
+            (version, interpreter.build(message.name, version, samples(message, version, seed)[0][1]))
+            for version in message.valid
+            if not any(peer.covers(message, version) for peer in peers)
+        ]
+        verdicts = [java.judge(release, message, asked) for release in RELEASES]
+        for (version, _), *both in zip(asked, *verdicts, strict=True):
+            assert any(verdict.data for verdict in both), f"{message.name} v{version}"
