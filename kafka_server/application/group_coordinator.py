@@ -119,7 +119,6 @@ class GroupCoordinator:
 
     def join(self, group_id: str, command: JoinCommand, answer: JoinAnswer) -> None:
         """JoinGroup; ``answer`` is called exactly once, now or when the join barrier closes."""
-        is_new_group = group_id not in self._entries
         try:
             entry = self._entry_to_join(group_id, command)
         except DomainError as error:
@@ -131,8 +130,6 @@ class GroupCoordinator:
                 EXPLAIN, "Group %s: %s asks to join (%s)", shown(group_id), shown(who), shown(command.reason or "-")
             )
         self._carry_out(entry, entry.group.join(command, answer, self._now_ms()))
-        if is_new_group and entry.group.state is State.EMPTY and not entry.group.roster.pending:
-            self._forget(entry)  # Its first stranger was refused: it never was a group.
 
     def sync(self, group_id: str, command: SyncCommand, answer: SyncAnswer) -> None:
         """SyncGroup; ``answer`` is called exactly once, now or when the leader has brought the assignment."""

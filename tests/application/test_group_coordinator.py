@@ -141,9 +141,11 @@ async def test_the_number_of_groups_is_bounded() -> None:
     assert house.coordinator.counters.groups_refused == 2
 
 
-async def test_a_stranger_that_is_refused_leaves_no_group_behind() -> None:
+async def test_the_empty_group_of_a_stranger_that_was_refused_goes_with_the_next_sweep() -> None:
     house = await House().open()
     house.join(protocols=[])
+    assert [group.state_name for group in house.coordinator.all()] == ["Empty"]
+    house.manager.expire()
     assert list(house.coordinator.all()) == []
 
 

@@ -21,7 +21,7 @@ class RawClient:
     """A blocking client without any behaviour of its own: one request out, one response in."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+        self.bootstrap = bootstrap
         self._serial = 0
         self._connection = self._connect()
 
@@ -35,18 +35,27 @@ class RawClient:
 
     def ask(self, request: Message, response_type: type[Res], version: int) -> Res:
         """Sends the request in that version. Raises EOFError when the broker hangs up; the next request reconnects."""
+        self.send(request, version)
+        return self.receive(response_type, version)
+
+    def send(self, request: Message, version: int) -> None:
+        """Only sends, for requests that wait at the broker."""
         self._serial += 1
         flexible = version >= FLEXIBLE_FROM[request.api_key]
         header = struct.pack(">hhihc", request.api_key, version, self._serial, 1, b"d") + (b"\0" if flexible else b"")
         frame = header + request.encode(version)
         self._connection.sendall(struct.pack(">i", len(frame)) + frame)
+
+    def receive(self, response_type: type[Res], version: int) -> Res:
+        """The answer to the request that was sent last."""
         (size,) = struct.unpack(">i", self._exactly(4))
         answer = self._exactly(size)
         assert struct.unpack_from(">i", answer) == (self._serial,)
-        return response_type.decode(answer, version, 5 if flexible and request.api_key != API_VERSIONS else 4)
+        flexible = version >= FLEXIBLE_FROM[response_type.api_key]
+        return response_type.decode(answer, version, 5 if flexible and response_type.api_key != API_VERSIONS else 4)
 
     def _connect(self) -> socket.socket:
-        host, _, port = self._bootstrap.rpartition(":")
+        host, _, port = self.bootstrap.rpartition(":")
         return socket.create_connection((host, int(port)), timeout=30)
 
     def _exactly(self, size: int) -> bytes:
