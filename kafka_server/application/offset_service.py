@@ -75,15 +75,14 @@ class OffsetService:
         """
         partition = replica.partition
         start, end = partition.log_start_offset, partition.high_watermark
-        offsets = [start]
-        if end > start:
-            offsets.append(end)
-            if timestamp >= 0 and timestamp < self._clock.now_ms():
-                newest = await self._find_record(replica, None, end)
-                offsets = [start] if newest.timestamp <= timestamp else []
         if timestamp == EARLIEST:
             offsets = [start]
-        return sorted(offsets, reverse=True)[: max(count_max, 0)]
+        elif timestamp == LATEST or timestamp >= self._clock.now_ms():
+            offsets = [end, start] if end > start else [start]
+        else:
+            newest = await self._find_record(replica, None, end)
+            offsets = [start] if newest != NOT_FOUND and newest.timestamp <= timestamp else []
+        return offsets[: max(count_max, 0)]
 
     def end_of_epoch(self, replica: Replica, leader_epoch: int, current_leader_epoch: int) -> EpochEnd:
         """Where the records of ``leader_epoch`` end. Raises FencedLeaderEpoch or UnknownLeaderEpoch."""

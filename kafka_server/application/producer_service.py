@@ -19,7 +19,7 @@ from typing import NamedTuple
 from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.ports import Buffer, Clock, Compression, ProducerIdRepository
 from kafka_server.application.replica_manager import Replica, Waiter
-from kafka_server.domain.errors import InvalidRecord, InvalidTopic, MessageTooLarge, RecordListTooLarge
+from kafka_server.domain.errors import InvalidTopic, MessageTooLarge, RecordListTooLarge
 from kafka_server.domain.record_batch import (
     CODEC_MASK,
     CODEC_NAMES,
@@ -28,6 +28,7 @@ from kafka_server.domain.record_batch import (
     PREFIX_SIZE,
     TRANSACTIONAL,
     BatchHeader,
+    NotOneBatch,
     assigned_prefix,
     check_client_batch,
     parse_header,
@@ -80,7 +81,7 @@ class ProducerService:
         if topic.is_internal and not by_admin:
             raise InvalidTopic(f"Cannot append to the internal topic {topic.name}")
         if records is None:
-            raise InvalidRecord("The records are null")
+            raise NotOneBatch("The records are null")
         try:
             header = check_client_batch(records, settings.max_message_bytes)
         except MessageTooLarge:

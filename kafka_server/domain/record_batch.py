@@ -64,6 +64,10 @@ _new_tuple = tuple.__new__
 _NOT_FOR_CLIENTS = LOG_APPEND_TIME | CONTROL | DELETE_HORIZON
 
 
+class NotOneBatch(InvalidRecord):
+    """The records of a produce request are anything but exactly one v2 batch."""
+
+
 class BatchHeader(NamedTuple):
     """The 61 bytes in front of the records, as numbers."""
 
@@ -139,11 +143,11 @@ def check_client_batch(records: Buffer, size_max: int) -> BatchHeader:
     """
     size = len(records)
     if size < HEADER_SIZE:
-        raise InvalidRecord(f"A record batch takes at least {HEADER_SIZE} bytes, this one has {size}")
+        raise NotOneBatch(f"A record batch takes at least {HEADER_SIZE} bytes, this one has {size}")
     header = _new_tuple(BatchHeader, _unpack_header(records, 0))
     (base_offset, batch_length, _, magic, crc, attributes, last_delta, _, _, producer_id, _, sequence, count) = header
     if magic != MAGIC:
-        raise InvalidRecord(f"The batch has magic {magic}; this version of Produce takes magic {MAGIC} only")
+        raise NotOneBatch(f"The batch has magic {magic}; this version of Produce takes magic {MAGIC} only")
     if batch_length != size - LENGTH_OVERHEAD:
         raise _length_error(header, size)
     if size > size_max:
@@ -163,12 +167,12 @@ def check_client_batch(records: Buffer, size_max: int) -> BatchHeader:
     return header
 
 
-def _length_error(header: BatchHeader, size: int) -> InvalidRecord:
+def _length_error(header: BatchHeader, size: int) -> NotOneBatch:
     if header.batch_length < HEADER_SIZE - LENGTH_OVERHEAD:
-        return InvalidRecord(f"The batch claims a length of {header.batch_length} bytes")
+        return NotOneBatch(f"The batch claims a length of {header.batch_length} bytes")
     if header.size > size:
-        return InvalidRecord(f"The batch claims {header.size} bytes, {size} arrived")
-    return InvalidRecord("This version of Produce takes exactly one record batch per partition")
+        return NotOneBatch(f"The batch claims {header.size} bytes, {size} arrived")
+    return NotOneBatch("This version of Produce takes exactly one record batch per partition")
 
 
 def _header_error(header: BatchHeader) -> InvalidRecord | InvalidTimestamp:

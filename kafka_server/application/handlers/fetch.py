@@ -13,7 +13,8 @@ Version notes
     v5      below v6 a storage error is told as NOT_LEADER_OR_FOLLOWER, which such clients retry.
     v7      incremental sessions (KIP-227).
     v9      the reader's leader epoch is checked (KIP-320).
-    v10     below, a topic with compression.type=zstd answers UNSUPPORTED_COMPRESSION_TYPE (KIP-110).
+    v10     the client knows zstd (KIP-110). To v4-v9 zstd batches are sent as they are, like everything that needs no
+            conversion; Apache Kafka refused them for topics with compression.type=zstd up to 3.9 and no longer does.
     v11     rack_id: this broker has no other replica to point to.
     v12     last_fetched_epoch: where the reader's log and ours part (KIP-595).
     v13     topics by id (KIP-516).
@@ -47,6 +48,8 @@ from kafka_server.domain.errors import (
     InvalidFetchSessionEpoch,
     NotLeaderOrFollower,
     StorageError,
+    UnknownTopicId,
+    UnknownTopicOrPartition,
     UnsupportedCompressionType,
 )
 from kafka_server.domain.legacy_message import MAGIC_V0, MAGIC_V1
@@ -55,8 +58,9 @@ _LAST_VERSION_WITH_HARD_LIMITS = 2
 _LAST_VERSION_WITH_V0 = 1
 _LAST_VERSION_WITH_CONVERSION = 3
 _LAST_VERSION_WITHOUT_STORAGE_ERROR = 5
-_FIRST_VERSION_WITH_ZSTD = 10
 _FIRST_VERSION_WITH_TOPIC_IDS = 13
+# Kafka has an empty list of aborted transactions here, and null beside errors that come from reading.
+_REFUSED_UNREAD = (UnknownTopicOrPartition.code, UnknownTopicId.code, UnsupportedCompressionType.code)
 
 
 class FetchHandlers:
@@ -145,7 +149,8 @@ class FetchHandlers:
 
     def _partition_data(self, version: int, query: FetchQuery, result: ReadResult) -> PartitionData:
         records: memoryview | bytes = result.records
-        if version < _FIRST_VERSION_WITH_ZSTD and result.replica is not None:
+        if version <= _LAST_VERSION_WITH_CONVERSION and records and result.replica is not None:
+            result.replica.counters.fetch_conversions += 1
             try:
                 records = self._for_old_client(version, result)
             except DomainError as error:
@@ -167,14 +172,8 @@ class FetchHandlers:
             records,
         )
 
-    def _for_old_client(self, version: int, result: ReadResult) -> memoryview | bytes:
-        assert result.replica is not None  # Errors that leave no replica were answered before.
-        if result.replica.topic.settings.compression_type == "zstd":
-            raise UnsupportedCompressionType
-        if version > _LAST_VERSION_WITH_CONVERSION or not result.records:
-            return result.records
+    def _for_old_client(self, version: int, result: ReadResult) -> bytes:
         magic = MAGIC_V0 if version <= _LAST_VERSION_WITH_V0 else MAGIC_V1
-        result.replica.counters.fetch_conversions += 1
         converted = self._conversion.to_message_set(result.records, magic, result.target.fetch_offset)
         if version <= _LAST_VERSION_WITH_HARD_LIMITS:
             return converted[: max(result.target.size_max, 0)]
@@ -189,5 +188,9 @@ def _error_code(version: int, error_code: int) -> int:
 
 def _error_data(index: int, error_code: int) -> PartitionData:
     return PartitionData(
-        partition_index=index, error_code=error_code, high_watermark=-1, aborted_transactions=None, records=b""
+        partition_index=index,
+        error_code=error_code,
+        high_watermark=-1,
+        aborted_transactions=[] if error_code in _REFUSED_UNREAD else None,
+        records=b"",
     )

@@ -42,8 +42,17 @@ from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.message_conversion import MessageConversion
 from kafka_server.application.producer_service import ProducerService
 from kafka_server.application.replica_manager import Replica, ReplicaManager
-from kafka_server.domain.errors import DomainError, InvalidRequiredAcks, StorageError, UnsupportedCompressionType
-from kafka_server.domain.record_batch import CODEC_MASK, CODEC_ZSTD, HEADER_SIZE
+from kafka_server.domain.errors import (
+    CorruptMessage,
+    DomainError,
+    InvalidRequiredAcks,
+    InvalidTopic,
+    MessageTooLarge,
+    RecordListTooLarge,
+    StorageError,
+    UnsupportedCompressionType,
+)
+from kafka_server.domain.record_batch import CODEC_MASK, CODEC_ZSTD, HEADER_SIZE, NotOneBatch
 from kafka_server.domain.records import InvalidRecords, InvalidTimestamps
 
 log = logging.getLogger("kafka_server.produce")
@@ -56,6 +65,16 @@ _FIRST_VERSION_WITH_TOPIC_IDS = 13
 _ATTRIBUTES_LOW_BYTE = 22
 # Shared by all responses; the encoder only reads it.
 _NO_RECORD_ERRORS: list[BatchIndexAndErrorMessage] = []
+# Kafka tells the log start offset with the errors that are about the records, and not with these.
+_TOLD_WITHOUT_LOG_START = (
+    CorruptMessage,
+    InvalidTopic,
+    MessageTooLarge,
+    NotOneBatch,
+    RecordListTooLarge,
+    StorageError,
+    UnsupportedCompressionType,
+)
 
 Pending = list[tuple[PartitionProduceResponse, asyncio.Future[None]]]
 
@@ -169,8 +188,9 @@ def _refusal(index: int, error: DomainError, replica: Replica | None) -> Partiti
     answer = PartitionProduceResponse(index=index, error_code=error.code, base_offset=-1, error_message=str(error))
     if replica is not None:
         replica.counters.failed_produce_requests += 1
-        if isinstance(error, InvalidRecords | InvalidTimestamps):
+        if not isinstance(error, _TOLD_WITHOUT_LOG_START):
             answer.log_start_offset = replica.partition.log_start_offset
+        if isinstance(error, InvalidRecords | InvalidTimestamps):
             answer.record_errors = [BatchIndexAndErrorMessage(at, text) for at, text in error.record_errors]
     log.debug("Refused a batch for partition %d: %s", index, error)
     return answer
