@@ -170,10 +170,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield  # type: ignore[assignment]
     feature = item.get_closest_marker("feature")
     params = getattr(getattr(item, "callspec", None), "params", {})
-    if feature is not None and "driver" in params and (report.when == "call" or report.outcome != "passed"):
+    if feature is not None and (report.when == "call" or report.outcome != "passed"):
+        running = getattr(item, "funcargs", {})
         reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
-        name = feature.args[0].format(**params)
-        item.config.stash[RESULTS].note(params["driver"], name, report.outcome, reason)
+        for fixture, name in (("driver", "{}"), ("tools", "tools {}")):
+            if fixture in params:
+                # A peer that did not start has no version to tell, but its failure counts.
+                client = name.format(params[fixture])
+                version = running[fixture].client if fixture in running else client
+                note = (feature.args[0].format(**params), report.outcome, reason)
+                item.config.stash[RESULTS].note(client, version, *note)
     return report  # type: ignore[return-value]
 
 

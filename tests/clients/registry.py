@@ -55,7 +55,7 @@ def _node(script: str, package: str) -> Callable[[], list[str]]:
 
 def _java(version: str) -> Callable[[], list[str]]:
     def command() -> list[str]:
-        classes = jvm.driver_classes(version)
+        classes = jvm.program_classes(version)
         return [
             *(jvm.java(), *jvm.SHORT_LIVED, *jvm.QUIET),
             *("-cp", f"{classes}:{jvm.class_path(version)}", "Driver"),

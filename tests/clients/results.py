@@ -1,6 +1,6 @@
 """What the client tests found out, one file per broker, so that the table of clients is never written by hand.
 
-Owns: .cache/clients/<broker>.json and its shape, {client: {feature: {"outcome", "reason"}}}.
+Owns: .cache/clients/<broker>.json and its shape, {client: {"version", "features": {feature: {"outcome", "reason"}}}}.
 Must never know: pytest, or how the table looks.
 """
 
@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TypedDict
 
 from tests.peers import CACHE
 
 FOLDER = CACHE / "clients"
 
-Outcomes = dict[str, dict[str, dict[str, str]]]
+
+class Outcome(TypedDict):
+    outcome: str
+    reason: str
+
+
+class Row(TypedDict):
+    version: str
+    features: dict[str, Outcome]
+
+
+Outcomes = dict[str, Row]
 
 
 class Results:
@@ -22,16 +34,18 @@ class Results:
     def __init__(self) -> None:
         self.noted: Outcomes = {}
 
-    def note(self, client: str, feature: str, outcome: str, reason: str) -> None:
-        """A feature that several tests share passes only when all of them do."""
-        row = self.noted.setdefault(client, {})
-        if row.get(feature, {}).get("outcome") != "failed":
-            row[feature] = {"outcome": outcome, "reason": reason}
+    def note(self, client: str, version: str, feature: str, outcome: str, reason: str) -> None:
+        """A feature that several tests share passes only when all of them do. `version` is the client's greeting."""
+        row = self.noted.setdefault(client, {"version": version, "features": {}})
+        if feature not in row["features"] or row["features"][feature]["outcome"] != "failed":
+            row["features"][feature] = {"outcome": outcome, "reason": reason}
 
     def save(self, broker: str) -> Path:
         merged = load(broker)
         for client, row in self.noted.items():
-            merged.setdefault(client, {}).update(row)
+            known = merged.setdefault(client, {"version": row["version"], "features": {}})
+            known["version"] = row["version"]
+            known["features"].update(row["features"])
         FOLDER.mkdir(parents=True, exist_ok=True)
         path = FOLDER / f"{broker}.json"
         path.write_text(json.dumps(merged, indent=1, sort_keys=True) + "\n")

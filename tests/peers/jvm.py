@@ -20,11 +20,14 @@ POM = Path(__file__).with_name("maven") / "pom.xml"
 CLASS_PATHS = CACHE / "jvm"
 JAVA_SOURCES = CHECKOUT / "tests" / "clients" / "java"
 
-# Release of the broker and clients -> release of the command line tools (see the pom for why they differ once).
-RELEASES = {"4.4.0": "4.3.0", "3.9.2": "3.9.2", "2.8.2": "2.8.2"}
 NEWEST = "4.4.0"
+NEWEST_TOOLS = "4.3.0"  # the newest release whose command line tools are published
 OLD_PROTOCOL = "3.9.2"  # the last line that still answers the versions that 4.0 removed (KIP-896)
 OLD_CLIENT = "2.8.2"
+RELEASES = (NEWEST, NEWEST_TOOLS, OLD_PROTOCOL, OLD_CLIENT)
+
+# The programs in tests/clients/java that are compiled against a release.
+PROGRAMS = {NEWEST: ("Driver",), NEWEST_TOOLS: ("Tools",), OLD_CLIENT: ("Driver", "Tools")}
 
 # A tool lives for a second: the cheapest collector, no second compiler tier and the shared archive make it start fast.
 SHORT_LIVED = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
@@ -62,28 +65,26 @@ def command(version: str, main_class: str, *arguments: str, options: tuple[str, 
     return [java(), *SHORT_LIVED, *QUIET, *options, "-cp", class_path(version), main_class, *arguments]
 
 
-def driver_classes(version: str) -> Path:
+def program_classes(version: str) -> Path:
     """The folder of our compiled Java programs for that release. Raises PeerMissingError when they are not compiled."""
-    classes = CLASS_PATHS / f"drivers-{version}"
-    sources = sorted(JAVA_SOURCES.glob("*.java"))
-    if not all((classes / f"{source.stem}.class").exists() for source in sources):
-        raise PeerMissingError(f"the Java drivers for {version} are not compiled; run `make peers`")
-    newest = max((source.stat().st_mtime for source in sources), default=0.0)
-    if sources and min((classes / f"{source.stem}.class").stat().st_mtime for source in sources) < newest:
-        raise PeerMissingError(f"the Java drivers for {version} are older than their source; run `make peers`")
+    classes = CLASS_PATHS / f"programs-{version}"
+    for program in PROGRAMS[version]:
+        compiled, source = classes / f"{program}.class", JAVA_SOURCES / f"{program}.java"
+        if not compiled.exists() or compiled.stat().st_mtime < source.stat().st_mtime:
+            raise PeerMissingError(f"{source.name} is not compiled for {version}; run `make peers`")
     return classes
 
 
-def compile_drivers(version: str) -> Path:
-    """Compiles tests/clients/java against that release."""
+def compile_programs(version: str) -> Path:
+    """Compiles the programs of tests/clients/java against that release."""
     compiler = shutil.which("javac")
     if compiler is None:
         raise PeerMissingError("no `javac` on PATH; install a JDK 17 or newer")
-    classes = CLASS_PATHS / f"drivers-{version}"
+    classes = CLASS_PATHS / f"programs-{version}"
     subprocess.run(
         [
             *(compiler, "-nowarn", "-Xlint:-options", "-proc:none", "-d", str(classes), "-cp", class_path(version)),
-            *(str(source) for source in sorted(JAVA_SOURCES.glob("*.java"))),
+            *(str(JAVA_SOURCES / f"{program}.java") for program in PROGRAMS[version]),
         ],
         check=True,
     )
@@ -100,7 +101,7 @@ def resolve(version: str) -> Path:
     subprocess.run(
         [
             *(maven, "--quiet", "--batch-mode", "--file", str(POM)),
-            *(f"-Dkafka.version={version}", f"-Dkafka.tools.version={RELEASES[version]}"),
+            *(f"-Dkafka.version={version}", *(["-Dkafka.tools=none"] if version == NEWEST else [])),
             *("dependency:build-classpath", f"-Dmdep.outputFile={target}"),
         ],
         check=True,
@@ -115,11 +116,11 @@ def main() -> int:
                 print(f"kafka {version}: resolved before")
         except PeerMissingError:
             print(f"kafka {version}: {resolve(version)}")
-    for version in (NEWEST, OLD_CLIENT):
+    for version in PROGRAMS:
         try:
-            driver_classes(version)
+            program_classes(version)
         except PeerMissingError:
-            print(f"drivers for {version}: {compile_drivers(version)}")
+            print(f"programs for {version}: {compile_programs(version)}")
     return 0
 
 

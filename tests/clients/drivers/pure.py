@@ -203,9 +203,10 @@ def owned(consumer: KafkaConsumer) -> set[int]:
 
 
 def poll(consumer: KafkaConsumer) -> list[Json]:
+    """Waits long: kafka-python 3.0.12 loses an assignment whose SyncGroup answer comes after poll has given up."""
     return [
         record(each.partition, each.offset, each.timestamp, each.key, each.value, list(each.headers))
-        for batch in consumer.poll(timeout_ms=50).values()
+        for batch in consumer.poll(timeout_ms=1000).values()
         for each in batch
     ]
 

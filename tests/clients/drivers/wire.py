@@ -74,6 +74,7 @@ def serve(greeting: Json, operations: dict[str, Operation], close: Callable[[], 
     say({**greeting, "can": sorted(operations)})
     for line in sys.stdin:
         arguments = json.loads(line)
+        answer: Json
         try:
             answer = {"ok": operations[arguments.pop("op")](**arguments)}
         except Exception as error:

@@ -1,0 +1,102 @@
+"""Prints the table of clients and features in Markdown, from what the last test runs found out.
+
+Owns: how the table looks. Must never know: how a result came about.
+
+`python -m tests.clients.table` prints it; `--update README.md` puts it between the markers
+`<!-- clients -->` and `<!-- /clients -->` of that file; `--broker oracle` shows another broker's results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.clients.results import Outcomes, Row, load
+
+BEGIN, END = "<!-- clients -->", "<!-- /clients -->"
+
+# Column -> the features that it stands for, all of which have to pass.
+CLIENT_COLUMNS = {
+    "create, describe, delete topic": ("create topic", "describe topic", "delete topic"),
+    "none": ("none",),
+    "gzip": ("gzip",),
+    "snappy": ("snappy",),
+    "lz4": ("lz4",),
+    "zstd": ("zstd",),
+    "reads all others": ("reads all others",),
+    "idempotent": ("idempotent",),
+    "900 KB": ("900 KB record",),
+    "seek by time": ("seek by time",),
+    "group of two, rebalance": ("group of two",),
+    "commit, resume": ("commit, resume",),
+    "describe, delete group": ("describe group", "delete group"),
+    "configs": ("describe configs", "alter configs"),
+    "add partitions": ("add partitions",),
+    "delete records": ("delete records",),
+}
+TOOL_COLUMNS: dict[str, tuple[str, ...]] = {
+    name: (name,) for name in ("topics", "console", "consumer-groups", "configs", "get-offsets", "api versions")
+}
+PASSED, FAILED, ABSENT, UNKNOWN = "✓", "✗", "-", "?"
+
+
+def cell(row: Row, features: tuple[str, ...]) -> str:
+    """✓ when every feature that the client has passes, - when it has none of them, ? when none was tested."""
+    outcomes = [row["features"][feature] for feature in features if feature in row["features"]]
+    if any(each["outcome"] == "failed" for each in outcomes):
+        return FAILED
+    if any(each["outcome"] == "passed" for each in outcomes):
+        return PASSED
+    if outcomes and all("not in the client" in each["reason"] for each in outcomes):
+        return ABSENT
+    return UNKNOWN
+
+
+def table(results: Outcomes, columns: dict[str, tuple[str, ...]], rows: list[str], corner: str) -> list[str]:
+    lines = [f"| {corner} | {' | '.join(columns)} |", f"|---|{':-:|' * len(columns)}"]
+    for name in rows:
+        cells = " | ".join(cell(results[name], features) for features in columns.values())
+        lines.append(f"| {results[name]['version']} | {cells} |")
+    return lines
+
+
+def render(broker: str) -> str:
+    results = load(broker)
+    if not results:
+        raise SystemExit(f"no results of {broker} yet; run `pytest tests/clients`")
+    tools = [name for name in results if name.startswith("tools ")]
+    clients = [name for name in results if name not in tools]
+    lines = table(results, CLIENT_COLUMNS, sorted(clients, key=str.lower), "client")
+    if tools:
+        lines += ["", *table(results, TOOL_COLUMNS, sorted(tools), "tools")]
+    note = f"{PASSED} passes in the last test run, {ABSENT} the client has no such thing"
+    if any(UNKNOWN in line or FAILED in line for line in lines):
+        note += f", {FAILED} fails, {UNKNOWN} was not run"
+    return "\n".join([*lines, "", note + ".", ""])
+
+
+def update(path: Path, text: str) -> None:
+    """Replaces what lies between the markers."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{path} lacks the markers {BEGIN} and {END}")
+    path.write_text(f"{before}{BEGIN}\n\n{text}{END}{after}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="the table of clients and features, from the test results")
+    parser.add_argument("--broker", default="kafka-server", help="whose results; the name of a file in .cache/clients")
+    parser.add_argument("--update", type=Path, metavar="FILE", help="put the table between the markers of this file")
+    options = parser.parse_args()
+    text = render(options.broker)
+    if options.update:
+        update(options.update, text)
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
