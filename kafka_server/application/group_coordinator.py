@@ -8,6 +8,7 @@ awaitable; until it is done the group's answers are held back in order, while it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Collection, Iterator, Sequence
@@ -17,6 +18,7 @@ from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.ports import Clock, GroupRepository, Timer
 from kafka_server.domain import group_snapshot
 from kafka_server.domain.classic_group import ClassicGroup
+from kafka_server.domain.consumer_subscription import assigned_partitions
 from kafka_server.domain.errors import (
     CoordinatorNotAvailable,
     DomainError,
@@ -126,9 +128,7 @@ class GroupCoordinator:
             return
         if log.isEnabledFor(EXPLAIN):
             who = command.member_id or f"a new member with client id {command.client_id!r}"
-            log.log(
-                EXPLAIN, "Group %s: %s asks to join (%s)", shown(group_id), shown(who), shown(command.reason or "-")
-            )
+            log.log(EXPLAIN, "Group %s: %s asks to join (%s)", group_id, who, command.reason or "-")
         self._carry_out(entry, entry.group.join(command, answer, self._now_ms()))
 
     def sync(self, group_id: str, command: SyncCommand, answer: SyncAnswer) -> None:
@@ -282,7 +282,7 @@ class GroupCoordinator:
                 is_stored = self._store(entry)
             else:
                 self._count(effect)
-                self._explain(entry.group.group_id, effect)
+                self._explain(entry.group, effect)
         self._arm(entry)
 
     def _store(self, entry: _Entry) -> bool:
@@ -293,7 +293,7 @@ class GroupCoordinator:
         try:
             stored = self._repository.save(group_snapshot.take(entry.group))
         except DomainError as error:
-            log.error("Group %s could not be stored: %s", shown(entry.group.group_id), error)
+            log.error("Group %s could not be stored: %s", entry.group.group_id, error)
             return False
         if stored is not None:
             entry.held = []
@@ -315,7 +315,7 @@ class GroupCoordinator:
                     break
                 stored = again
             except DomainError as error:
-                log.error("Group %s could not be stored: %s", shown(entry.group.group_id), error)
+                log.error("Group %s could not be stored: %s", entry.group.group_id, error)
                 is_stored = False
                 break
         held, entry.held, entry.is_dirty = entry.held or [], None, False
@@ -330,22 +330,34 @@ class GroupCoordinator:
         elif isinstance(effect, MembersRemoved):
             self.counters.members_removed += len(effect.member_ids)
 
-    def _explain(self, group_id: str, effect: Effect) -> None:
+    def _explain(self, group: ClassicGroup, effect: Effect) -> None:
         """One INFO line a rebalance for the operator; the steps in between for whoever wants to learn."""
-        name = shown(group_id)
+        name = group.group_id
         if isinstance(effect, GenerationFormed):
             line = "Group %s rebalanced: generation %d has %d member(s), leader %s, protocol %s; reason: %s"
-            who = (shown(effect.leader_id), shown(effect.protocol_name), shown(effect.reason))
-            log.info(line, name, effect.generation, effect.member_count, *who)
+            what = (effect.generation, effect.member_count, effect.leader_id, effect.protocol_name, effect.reason)
+            log.info(line, name, *what)
         elif isinstance(effect, GroupEmptied):
-            log.info("Group %s is empty in generation %d; reason: %s", name, effect.generation, shown(effect.reason))
+            log.info("Group %s is empty in generation %d; reason: %s", name, effect.generation, effect.reason)
         elif isinstance(effect, RebalanceStarted):
-            log.log(EXPLAIN, "Group %s waits for its members to join again: %s", name, shown(effect.reason))
+            log.log(EXPLAIN, "Group %s waits for its members to join again: %s", name, effect.reason)
         elif isinstance(effect, GroupStabilized):
-            line = "Group %s is stable: the leader assigned generation %d to %d member(s)"
-            log.log(EXPLAIN, line, name, effect.generation, effect.member_count)
+            if log.isEnabledFor(EXPLAIN):
+                explain_assignment(group)
         elif isinstance(effect, MembersRemoved):
-            log.log(EXPLAIN, "Group %s lost %s: %s", name, shown(", ".join(effect.member_ids)), shown(effect.why))
+            log.log(EXPLAIN, "Group %s lost %s: %s", name, ", ".join(effect.member_ids), effect.why)
+
+
+def explain_assignment(group: ClassicGroup) -> None:
+    """Who reads what from now on, as far as that can be read; the broker itself never needs to know."""
+    log.log(EXPLAIN, "Group %s is stable: its leader has assigned generation %d", group.group_id, group.generation)
+    for member in group.roster.members.values():
+        what = f"{len(member.assignment)} bytes that only its members understand"
+        if group.uses_consumer_protocol:
+            with contextlib.suppress(ValueError):
+                partitions = assigned_partitions(member.assignment)
+                what = ", ".join(f"{topic}-{index}" for topic, index in partitions) or "nothing"
+        log.log(EXPLAIN, "Group %s: %s gets %s", group.group_id, member.member_id, what)
 
 
 def deliver(effect: AnswerJoin | AnswerSync) -> None:
@@ -362,8 +374,3 @@ def unavailable(effect: AnswerJoin | AnswerSync) -> AnswerJoin | AnswerSync:
     if isinstance(effect, AnswerJoin):
         return AnswerJoin(effect.answer, replace(effect.result, error_code=code, members=()))
     return AnswerSync(effect.answer, SyncResult(error_code=code))
-
-
-def shown(text: str) -> str:
-    """Text of a client, fit for a log line: a group id may hold anything, line breaks too."""
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -17,9 +17,8 @@ from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass
 
 from kafka_server.application.explain import EXPLAIN
-from kafka_server.application.group_coordinator import GroupCoordinator, shown
+from kafka_server.application.group_coordinator import GroupCoordinator
 from kafka_server.application.ports import Clock, OffsetRepository, PartitionKey, Timer
-from kafka_server.domain.classic_group import ClassicGroup
 from kafka_server.domain.committed_offset import CommittedOffset
 from kafka_server.domain.errors import (
     DomainError,
@@ -29,7 +28,7 @@ from kafka_server.domain.errors import (
     InvalidGroupId,
     OffsetMetadataTooLarge,
 )
-from kafka_server.domain.group_states import State
+from kafka_server.domain.group_values import Group
 
 log = logging.getLogger("kafka_server.group")
 
@@ -126,7 +125,11 @@ class OffsetManager:
 
     def fetch(self, group_id: str) -> Mapping[str, Mapping[int, CommittedOffset]]:
         """All offsets of the group by topic and partition; empty when there is no such group. Not to be changed."""
-        return self._offsets.get(group_id, {})
+        offsets = self._offsets.get(group_id, {})
+        if log.isEnabledFor(EXPLAIN):
+            count = sum(len(partitions) for partitions in offsets.values())
+            log.log(EXPLAIN, "Group %s asks where it stopped; %d offset(s) are committed", group_id, count)
+        return offsets
 
     def delete(self, group_id: str, partitions: Collection[PartitionKey]) -> Outcome:
         """OffsetDelete. Raises InvalidGroupId, GroupIdNotFound, NonEmptyGroup; topics that members read are refused."""
@@ -145,7 +148,7 @@ class OffsetManager:
         group_deleted = self._coordinator.delete(group_id)
         doomed = [(topic, index) for topic, offsets in self._offsets.get(group_id, {}).items() for index in offsets]
         offsets_deleted = self._remove(group_id, doomed)
-        log.info("Group %s was deleted with %d offset(s)", shown(group_id), len(doomed))
+        log.info("Group %s was deleted with %d offset(s)", group_id, len(doomed))
         if group_deleted is None or offsets_deleted is None:
             return group_deleted or offsets_deleted
         return both(group_deleted, offsets_deleted)
@@ -166,12 +169,11 @@ class OffsetManager:
                     doomed += [(topic, index) for index, offset in offsets.items() if self._is_over(group, offset)]
             self.counters.expirations += len(doomed)
             if doomed:
-                log.log(EXPLAIN, "Group %s: %d unused offset(s) expired", shown(group.group_id), len(doomed))
+                log.log(EXPLAIN, "Group %s: %d unused offset(s) expired", group.group_id, len(doomed))
                 self._finish_in_background(self._remove(group.group_id, doomed))
-            is_bare = group.group_id not in self._offsets and not group.roster.pending
-            if is_bare and group.state is State.EMPTY:
+            if group.is_abandoned and group.group_id not in self._offsets:
                 self._finish_in_background(self._coordinator.delete(group.group_id))
-                log.info("Group %s has neither members nor offsets and was removed", shown(group.group_id))
+                log.info("Group %s has neither members nor offsets and was removed", group.group_id)
 
     # ---- parts -------------------------------------------------------------------------------------------------------
 
@@ -214,7 +216,7 @@ class OffsetManager:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def _is_over(self, group: ClassicGroup, offset: CommittedOffset) -> bool:
+    def _is_over(self, group: Group, offset: CommittedOffset) -> bool:
         start_ms = group.retention_start_ms(offset)
         if start_ms is None:
             return False
@@ -235,7 +237,7 @@ class OffsetManager:
         if log.isEnabledFor(EXPLAIN):
             what = ", ".join(f"{topic}-{index}@{offset.offset}" for (topic, index), offset in accepted.items())
             who = command.member_id or "a client that is no member"
-            log.log(EXPLAIN, "Group %s: %s commits %s", shown(command.group_id), shown(who), what)
+            log.log(EXPLAIN, "Group %s: %s commits %s", command.group_id, who, what)
 
 
 async def log_failure(stored: Awaitable[None]) -> None:

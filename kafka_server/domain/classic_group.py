@@ -26,6 +26,7 @@ from kafka_server.domain.errors import (
     IllegalGeneration,
     InconsistentGroupProtocol,
     MemberIdRequired,
+    MessageTooLarge,
     NonEmptyGroup,
     RebalanceInProgress,
     UnknownMemberId,
@@ -91,6 +92,8 @@ class ClassicGroup:
         """JoinGroup. The answer comes at once or when the barrier closes."""
         if self.state is State.DEAD:
             self._refuse_join(answer, CoordinatorNotAvailable, command.member_id)
+        elif sum(len(name) + len(metadata) for name, metadata in command.protocols) > self.limits.member_bytes_max:
+            self._refuse_join(answer, MessageTooLarge, command.member_id)
         elif not self._has_room_for(command.member_id):
             self.roster.remove(command.member_id)
             self._refuse_join(answer, GroupMaxSizeReached)
@@ -180,6 +183,10 @@ class ClassicGroup:
     @property
     def state_name(self) -> str:
         return self.state.value
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self.state is State.EMPTY and not self.roster.pending
 
     @property
     def uses_consumer_protocol(self) -> bool:
@@ -458,6 +465,8 @@ class ClassicGroup:
         told = ((command.protocol_type, self.roster.protocol_type), (command.protocol_name, self.protocol_name))
         if any(theirs is not None and ours is not None and theirs != ours for theirs, ours in told):
             raise InconsistentGroupProtocol
+        if any(len(assignment) > self.limits.member_bytes_max for assignment in command.assignments.values()):
+            raise MessageTooLarge
         if self.state is State.PREPARING_REBALANCE:
             raise RebalanceInProgress
         return member

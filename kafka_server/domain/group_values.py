@@ -28,6 +28,9 @@ class GroupLimits:
     """``group.max.size``: members that one group admits."""
     pending_members_max: int = 10_000
     """Ids handed out with MEMBER_ID_REQUIRED that have not come back; bounds what strangers make us remember."""
+    member_bytes_max: int = 1_048_576
+    """Bytes of metadata, or of assignment, that one member may make us keep. Kafka's bound is the largest record of its
+    offsets topic, 1 MiB for the group as a whole by default, and it notices only when the leader syncs."""
     initial_rebalance_delay_ms: int = 0
     """``group.initial.rebalance.delay.ms``: how long an empty group waits for more members after its first one."""
     new_member_join_timeout_ms: int = 300_000
@@ -203,6 +206,10 @@ class Group(Protocol):
 
     def validate_offset_delete(self) -> None:
         """Raises NonEmptyGroup when somebody may be using the offsets and we cannot tell which."""
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Nobody is in, and nobody was invited: without offsets there is no reason to keep the group."""
 
     def is_subscribed_to(self, topic: str) -> bool:
         """Whether a member reads that topic; True also when the group is in use and we cannot tell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 
 import pytest
 from kafka_protocol.messages.find_coordinator import FindCoordinatorRequest
@@ -11,6 +12,7 @@ from kafka_protocol.messages.join_group import JoinGroupRequest
 from kafka_protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
 from kafka_protocol.messages.sync_group import SyncGroupRequest
 
+from kafka_server.application.explain import EXPLAIN
 from kafka_server.domain.errors import (
     FencedInstanceId,
     IllegalGeneration,
@@ -208,6 +210,22 @@ async def test_leaving_a_group_that_is_not_there_is_answered_per_member() -> Non
     answer = house.ask(LeaveGroupRequest("no-group", members=[MemberIdentity("x", "i")]))
     assert [(m.member_id, m.group_instance_id, m.error_code) for m in answer.members] == [
         ("x", "i", UnknownMemberId.code)
+    ]
+
+
+async def test_a_learner_reads_who_gets_what(caplog: pytest.LogCaptureFixture) -> None:
+    house = await House().open()
+    with caplog.at_level(EXPLAIN, "kafka_server.group"):
+        house.ask(FindCoordinatorRequest(coordinator_keys=["g"]))
+        joined = house.join(version=3)
+        house.sync(joined, {joined.member_id: struct.pack(">hih1siii", 0, 1, 1, b"t", 2, 0, 1)})
+    lines = [record.getMessage() for record in caplog.records if record.levelno == EXPLAIN]
+    assert lines == [
+        "A client asks who coordinates g; it is told 10.0.0.1:9092",
+        "Group g: a new member with client id 'app' asks to join (-)",
+        f"Group g waits for its members to join again: {joined.member_id} joined: no reason given",
+        "Group g is stable: its leader has assigned generation 1",
+        f"Group g: {joined.member_id} gets t-0, t-1",
     ]
 
 

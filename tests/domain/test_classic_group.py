@@ -10,6 +10,7 @@ from kafka_server.domain.errors import (
     IllegalGeneration,
     InconsistentGroupProtocol,
     MemberIdRequired,
+    MessageTooLarge,
     NonEmptyGroup,
     RebalanceInProgress,
     UnknownMemberId,
@@ -293,6 +294,14 @@ def test_handed_out_ids_are_bounded() -> None:
     scene = Scene(pending_members_max=2)
     codes = [scene.join()[0].error_code for _ in range(3)]
     assert codes == [MemberIdRequired.code, MemberIdRequired.code, GroupMaxSizeReached.code]
+
+
+def test_what_a_member_makes_us_remember_is_bounded() -> None:
+    scene = Scene(member_bytes_max=100)
+    assert scene.join(protocols=(("range", b"x" * 96),))[0].error_code == MessageTooLarge.code
+    (member,) = scene.join(requires_known_id=False, protocols=(("range", b"x" * 95),))
+    assert scene.sync(member, {member.member_id: b"x" * 101})[0].error_code == MessageTooLarge.code
+    assert scene.sync(member, {member.member_id: b"x" * 100})[0].error_code == 0
 
 
 def test_an_empty_group_waits_for_more_members_when_told_to() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from kafka_server.domain import group_snapshot
 from kafka_server.domain.committed_offset import CommittedOffset
-from kafka_server.domain.consumer_subscription import subscribed_topics
+from kafka_server.domain.consumer_subscription import assigned_partitions, subscribed_topics
 from kafka_server.domain.errors import IllegalGeneration, NonEmptyGroup, RebalanceInProgress, UnknownMemberId
 from kafka_server.domain.group_states import State
 from kafka_server.domain.group_values import GroupLimits, LeavingMember
@@ -78,6 +80,19 @@ def test_a_subscription_that_nobody_can_read_protects_every_topic() -> None:
 def test_a_subscription_cut_short_is_refused(cut: int) -> None:
     with pytest.raises(ValueError, match=r"subscription|fit"):
         subscribed_topics(subscription("t")[:cut])
+
+
+ASSIGNMENT = struct.pack(">hih1siii", 0, 1, 1, b"t", 2, 7, 8) + struct.pack(">i", -1)
+
+
+def test_an_assignment_can_be_read_to_explain_it() -> None:
+    assert assigned_partitions(ASSIGNMENT) == [("t", 7), ("t", 8)]
+
+
+@pytest.mark.parametrize("cut", range(len(ASSIGNMENT) - 4))
+def test_an_assignment_cut_short_is_refused(cut: int) -> None:
+    with pytest.raises(ValueError, match=r"assignment|fit"):
+        assigned_partitions(ASSIGNMENT[:cut])
 
 
 def test_offsets_of_an_empty_group_count_as_unused_since_the_last_member_left() -> None:

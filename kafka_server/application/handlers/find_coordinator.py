@@ -15,11 +15,16 @@ Owns: the shape of this API. Must never know: how addresses are configured.
 
 from __future__ import annotations
 
+import logging
+
 from kafka_protocol.messages.find_coordinator import Coordinator, FindCoordinatorRequest, FindCoordinatorResponse
 
 from kafka_server.application.context import RequestContext
+from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.ports import AdvertisedListeners
 from kafka_server.domain.errors import InvalidRequest
+
+log = logging.getLogger("kafka_server.group")
 
 GROUP, TRANSACTION, SHARE = 0, 1, 2
 NOWHERE = -1
@@ -37,6 +42,9 @@ class FindCoordinatorHandler:
         keys = lift(request, context.api_version)
         if request.key_type in (GROUP, TRANSACTION):
             host, port = self._addresses.address_for(context)
+            if log.isEnabledFor(EXPLAIN):
+                asked = ", ".join(keys)
+                log.log(EXPLAIN, "A client asks who coordinates %s; it is told %s:%d", asked, host, port)
             found = [Coordinator(key=key, node_id=self._node_id, host=host, port=port) for key in keys]
         else:
             message = "" if request.key_type == SHARE else f"There is no coordinator type {request.key_type}"
