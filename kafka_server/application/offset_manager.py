@@ -125,11 +125,7 @@ class OffsetManager:
 
     def fetch(self, group_id: str) -> Mapping[str, Mapping[int, CommittedOffset]]:
         """All offsets of the group by topic and partition; empty when there is no such group. Not to be changed."""
-        offsets = self._offsets.get(group_id, {})
-        if log.isEnabledFor(EXPLAIN):
-            count = sum(len(partitions) for partitions in offsets.values())
-            log.log(EXPLAIN, "Group %s asks where it stopped; %d offset(s) are committed", group_id, count)
-        return offsets
+        return self._offsets.get(group_id, {})
 
     def delete(self, group_id: str, partitions: Collection[PartitionKey]) -> Outcome:
         """OffsetDelete. Raises InvalidGroupId, GroupIdNotFound, NonEmptyGroup; topics that members read are refused."""

@@ -27,6 +27,7 @@ Owns: the shapes of these APIs. Must never know: how offsets are stored, the rul
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Mapping
 
 from kafka_protocol.messages.offset_commit import (
@@ -56,11 +57,14 @@ from kafka_protocol.messages.offset_fetch import (
 )
 
 from kafka_server.application.context import RequestContext
+from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.offset_manager import OffsetCommitCommand, OffsetManager
 from kafka_server.application.ports import Clock, PartitionKey, TopicRepository
 from kafka_server.domain.committed_offset import NO_TOPIC_ID, CommittedOffset
 from kafka_server.domain.errors import CoordinatorNotAvailable, DomainError, UnknownTopicId, UnknownTopicOrPartition
 from kafka_server.domain.topic import Topic
+
+log = logging.getLogger("kafka_server.group")
 
 NO_OFFSET = CommittedOffset(offset=-1)
 
@@ -147,6 +151,9 @@ class OffsetHandlers:
 
     def _fetch_group(self, asked: OffsetFetchRequestGroup, version: int) -> OffsetFetchResponseGroup:
         offsets = self._offsets.fetch(asked.group_id)
+        if log.isEnabledFor(EXPLAIN):
+            count = sum(len(partitions) for partitions in offsets.values())
+            log.log(EXPLAIN, "Group %s asks where it stopped; it has committed %d offset(s)", asked.group_id, count)
         if asked.topics is None:
             return OffsetFetchResponseGroup(group_id=asked.group_id, topics=self._all_offsets(offsets, version))
         topics = [self._fetch_topic(topic, offsets, version) for topic in asked.topics]
