@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check codegen check-codegen lint types format snapshots bench peers docs clean
+.PHONY: help run test check codegen check-codegen lint types format snapshots bench soak peers docs clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ snapshots: $(READY) ## accept the codecs' present output as the new snapshots
 bench: $(READY) ## measure codecs and broker beside their peers (needs `make peers`)
 	$(BIN)/python -m tests.benchmarks.codec
 	$(BIN)/python -m tests.benchmarks.broker
+
+soak: $(READY) ## attack a broker for minutes: kills, power cuts where they can be tried, planted bugs
+	$(BIN)/python -m tests.crash --seconds 300
+	$(BIN)/python -m tests.crash --seconds 60 --power ext4 || test $$? -eq 2
+	$(BIN)/python -m tests.crash --seconds 60 --power xfs || test $$? -eq 2
+	$(BIN)/python -m tests.crash.prove
 
 peers: $(READY) ## install the clients of other languages that tests/clients drives
 	bash .ci/peers.sh

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.crash.history import History
 from tests.crash.power import PowerSupply
@@ -17,7 +17,9 @@ from tests.crash.process import Target
 class Faults:
     """Strikes once per call of ``strike``; counts what it did."""
 
-    def __init__(self, target: Target, history: History, seed: int, power: PowerSupply | None = None) -> None:
+    def __init__(
+        self, target: Target, history: History, seed: int, power: PowerSupply | None = None, only: Sequence[str] = ()
+    ) -> None:
         self._target = target
         self._history = history
         self._rng = random.Random(f"{seed}/faults")
@@ -31,6 +33,8 @@ class Faults:
         ]
         if power is not None:
             self._kinds.append(("power-cut", self._cut_power, 5))
+        if only:
+            self._kinds = [kind for kind in self._kinds if kind[0] in only]
 
     def pause_s(self, shortest: float, longest: float) -> float:
         return self._rng.uniform(shortest, longest)

@@ -19,8 +19,6 @@ from tests.crash.power import PowerSupply
 from tests.crash.process import Target
 from tests.crash.wire_client import Lost, StoredRecord, WireClient
 
-HEAL_SECONDS_MAX = 60.0
-
 
 @dataclass(slots=True)
 class Options:
@@ -34,6 +32,12 @@ class Options:
     """File system for power cuts, or None for none."""
     flush: str = "ack"
     module: Sequence[str] = ("kafka_server",)
+    faults_min: int = 0
+    """The run goes on, beyond its seconds if need be, until this many faults have struck."""
+    faults: Sequence[str] = ()
+    """Names of the faults to draw from; empty for all."""
+    heal_s: float = 60.0
+    """How long after the last fault the broker may take to serve everything again."""
 
 
 @dataclass(slots=True)
@@ -57,13 +61,14 @@ def run(options: Options) -> Outcome:
     power = PowerSupply(options.folder, options.power) if options.power else None
     data = power.mount_point / "data" if power else options.folder / "data"
     target = Target(options.folder, data, flush=options.flush, module=options.module)
-    faults = Faults(target, history, options.seed, power)
+    faults = Faults(target, history, options.seed, power, options.faults)
     try:
         target.start()
         evidence = asyncio.run(_attack(options, target, faults, history))
         evidence.power_was_cut = faults.counts.get("power-cut", 0) > 0
         violations = judge(evidence)
-    except TimeoutError as stuck:
+    except (TimeoutError, RuntimeError) as stuck:
+        # A broker that does not come back, or not in time, is a finding like any other.
         violations = {"stuck": [str(stuck)]}
     finally:
         target.kill()
@@ -80,11 +85,9 @@ async def _attack(options: Options, target: Target, faults: Faults, history: His
     tasks = [asyncio.create_task(work) for work in _workload(setting)]
     deadline = time.monotonic() + options.seconds
     loop = asyncio.get_running_loop()
-    while time.monotonic() < deadline:
-        await asyncio.sleep(min(faults.pause_s(*options.pause_s), max(0.0, deadline - time.monotonic())))
+    while time.monotonic() < deadline or sum(faults.counts.values()) < options.faults_min:
+        await asyncio.sleep(faults.pause_s(*options.pause_s))
         _raise_first(tasks)
-        if time.monotonic() >= deadline:
-            break
         await loop.run_in_executor(None, faults.strike)
     await asyncio.sleep(1.0)
     stop.set()
@@ -92,7 +95,7 @@ async def _attack(options: Options, target: Target, faults: Faults, history: His
     for result in done:
         if isinstance(result, BaseException):
             raise result
-    return await _read_everything(setting)
+    return await _read_everything(setting, options.heal_s)
 
 
 def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
@@ -102,7 +105,7 @@ def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
     everyone += [
         workers.reader(setting, topic, partition) for topic in workers.TOPICS for partition in range(workers.PARTITIONS)
     ]
-    return [*everyone, workers.watcher(setting), workers.deleter(setting)]
+    return [*everyone, workers.watcher(setting), workers.deleter(setting), workers.newcomer(setting)]
 
 
 def _raise_first(tasks: list[asyncio.Task[None]]) -> None:
@@ -124,12 +127,12 @@ async def _create_topics(setting: workers.Setting) -> None:
         raise RuntimeError(f"the topics could not be created: {codes}")
 
 
-async def _read_everything(setting: workers.Setting) -> Evidence:
+async def _read_everything(setting: workers.Setting, heal_s: float) -> Evidence:
     """The final state, at rest. Raises TimeoutError when the broker is not healthy in time."""
     records: dict[tuple[str, int], list[StoredRecord]] = {}
     log_starts: dict[tuple[str, int], int] = {}
     client = setting.client("final")
-    deadline = time.monotonic() + HEAL_SECONDS_MAX
+    deadline = time.monotonic() + heal_s
     for topic in workers.TOPICS:
         for partition in range(workers.PARTITIONS):
             start, found = await _read_partition(client, topic, partition, deadline)
@@ -151,9 +154,7 @@ async def _read_partition(
     offset, start = 0, 0
     while True:
         if time.monotonic() > deadline:
-            raise TimeoutError(
-                f"{topic}-{partition} could not be read {HEAL_SECONDS_MAX:.0f} s after the faults stopped"
-            )
+            raise TimeoutError(f"{topic}-{partition} could not be read in time after the faults stopped")
         try:
             data = await workers.fetch(client, topic, partition, offset, wait_ms=0)
         except Lost:

@@ -118,23 +118,30 @@ async def idempotent_producer(setting: Setting, number: int) -> None:
     """Sends each batch until it is answered, byte for byte the same, and now and then once more after that."""
     name = f"idempotent-{number}"
     rng, client, history = setting.rng(name), setting.client(name), setting.history
-    producer_id = await _init_producer(setting, client, name)
+    producer_id = await init_producer(setting, client, name)
     sequences = [0] * PARTITIONS
     sent = 0
+    previous: tuple[ProduceRequest, dict[str, object]] | None = None
     while not setting.stop.is_set() and producer_id is not None:
         partition = rng.randrange(PARTITIONS)
         values = [make_value(setting.seed, name, sent + i, rng.randrange(40, 4000)) for i in range(rng.randrange(1, 6))]
         sent += len(values)
         batch = build_batch(values, now_ms(), producer_id, 0, sequences[partition])
         sequences[partition] += len(values)
-        facts = {"topic": IDEMPOTENT, "partition": partition, "acks": -1, "values": [identity(v) for v in values]}
+        facts: dict[str, object] = {
+            "topic": IDEMPOTENT,
+            "partition": partition,
+            "acks": -1,
+            "values": [identity(v) for v in values],
+        }
+        request = produce_request(IDEMPOTENT, partition, batch, -1)
         history.add("invoke", name, "send", **facts)
         repeats = 1 if rng.random() < 0.2 else 0
         while True:
             try:
-                answer = await client.call(
-                    produce_request(IDEMPOTENT, partition, batch, -1), PRODUCE_VERSION, ProduceResponse
-                )
+                if previous is not None and rng.random() < 0.3:
+                    await _repeat(history, client, name, previous)
+                answer = await client.call(request, PRODUCE_VERSION, ProduceResponse)
             except Lost as error:
                 history.add("info", name, "send", error=repr(error), **facts)
                 if setting.stop.is_set():
@@ -149,20 +156,48 @@ async def idempotent_producer(setting: Setting, number: int) -> None:
                 continue
             if result.error_code:
                 history.add("fail", name, "send", code=result.error_code, **facts)
-                producer_id = await _init_producer(setting, client, name)
+                producer_id, previous = await init_producer(setting, client, name), None
                 sequences = [0] * PARTITIONS
                 break
             history.add("ok", name, "send", offset=result.base_offset, **facts)
             if not repeats:
+                previous = request, facts
                 break
             repeats -= 1
         await asyncio.sleep(rng.random() * 0.01)
 
 
-async def _init_producer(setting: Setting, client: WireClient, name: str) -> int | None:
+async def _repeat(
+    history: History, client: WireClient, name: str, previous: tuple[ProduceRequest, dict[str, object]]
+) -> None:
+    """Sends the batch before once more: one of the last five has to be answered with its first offset, for ever."""
+    request, facts = previous
+    answer = await client.call(request, PRODUCE_VERSION, ProduceResponse)
+    assert answer is not None
+    result = answer.responses[0].partition_responses[0]
+    if result.error_code == 0:
+        history.add("ok", name, "send", offset=result.base_offset, **facts)
+    elif result.error_code not in RETRIABLE:
+        history.add("fail", name, "send", code=result.error_code, **facts)
+
+
+async def newcomer(setting: Setting) -> None:
+    """Asks for producer ids, one after the other."""
+    client = setting.client("newcomer")
+    number = 0
+    while not setting.stop.is_set():
+        await init_producer(setting, client, f"newcomer-{number}")
+        number += 1
+        await asyncio.sleep(0.2)
+
+
+async def init_producer(setting: Setting, client: WireClient, name: str) -> int | None:
+    """A new producer id, or None when the run ends before there is one."""
     while not setting.stop.is_set():
         try:
-            answer = await client.call(InitProducerIdRequest(transaction_timeout_ms=60000), 4, InitProducerIdResponse)
+            answer = await client.call(
+                InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=60000), 4, InitProducerIdResponse
+            )
         except Lost:
             await asyncio.sleep(0.1)
             continue

@@ -1,0 +1,222 @@
+"""Owns: the planted bugs - what each breaks, which check must notice, and whether that takes a power cut.
+
+Must never know: how the checker works.
+
+A bug replaces one method of the real broker before it starts. Each is a mistake that somebody could really make.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kafka_server.domain.partition import Partition
+from kafka_server.domain.producer_state import ProducerStates
+from kafka_server.domain.record_batch import parse_header
+from kafka_server.infrastructure.storage.log import recovery
+from kafka_server.infrastructure.storage.log.disk import OsDisk, OsFile
+from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog
+from kafka_server.infrastructure.storage.sqlite.repositories import SqliteOffsetRepository, SqliteProducerIdRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One planted bug."""
+
+    plant: Callable[[], None]
+    caught_by: frozenset[str]
+    """Any of these checks will do."""
+    needs_power_cut: bool = False
+
+
+def _replace(owner: type[Any], method: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    setattr(owner, method, make(getattr(owner, method)))
+
+
+def no_fsync() -> None:
+    """Group commit answers without having synced anything."""
+    _replace(OsFile, "sync", lambda _: lambda self: None)
+    _replace(OsDisk, "sync_folder", lambda _: lambda self, path: None)
+
+
+def ack_before_write() -> None:
+    """The newest batch of each log stays in the process until the next one comes; readers never notice."""
+    held: dict[int, tuple[OsFile, bytes]] = {}
+
+    def make(append: Callable[..., Any]) -> Callable[..., Any]:
+        def late(self: OsFile, pieces: Any) -> None:
+            previous = held.pop(id(self), None)
+            if previous is not None:
+                os.pwrite(self._descriptor, previous[1], self._size - len(previous[1]))
+            whole = b"".join(pieces)
+            append(self, [bytes(len(whole))])
+            held[id(self)] = (self, whole)
+
+        return late
+
+    def make_read(read: Callable[..., Any]) -> Callable[..., Any]:
+        def from_both(self: OsFile, position: int, size: int) -> memoryview:
+            found = bytearray(read(self, position, size))
+            previous = held.get(id(self))
+            if previous is not None:
+                start = self._size - len(previous[1]) - position
+                for index, byte in enumerate(previous[1]):
+                    if 0 <= start + index < len(found):
+                        found[start + index] = byte
+            return memoryview(bytes(found))
+
+        return from_both
+
+    _replace(OsFile, "append", make)
+    _replace(OsFile, "read", make_read)
+    _replace(OsFile, "read_cached", lambda _: OsFile.read)
+
+
+def no_dedupe() -> None:
+    """A repeated idempotent batch is appended again."""
+    _replace(ProducerStates, "check", lambda _: lambda self, header: None)
+
+
+def forgotten_producers() -> None:
+    """After a restart the producers are unknown, so that a repeat of a batch from before is taken for new."""
+    _replace(ProducerStates, "load", lambda _: lambda self, producers: None)
+    original = Partition.replay
+
+    def replay(self: Partition, header: Any) -> None:
+        original(self, header._replace(producer_id=-1))
+
+    _replace(Partition, "replay", lambda _: replay)
+
+
+def bit_rot() -> None:
+    """Now and then one bit of a batch is another one on disk."""
+    count = 0
+
+    def make(append: Callable[..., Any]) -> Callable[..., Any]:
+        def rotten(self: OsFile, pieces: Any) -> None:
+            nonlocal count
+            count += 1
+            whole = bytearray(b"".join(pieces))
+            if count % 40 == 0:
+                whole[-1] ^= 1
+            append(self, [whole])
+
+        return rotten
+
+    _replace(OsFile, "append", make)
+
+
+def cut_too_much() -> None:
+    """Recovery drops the last sound batch, too."""
+    original = recovery.rebuild
+
+    def rebuild(disk: Any, folder: str, base_offset: int, *rest: Any) -> Any:
+        segment, whole = original(disk, folder, base_offset, *rest)
+        positions = [position for position, _ in segment.headers(0, segment.file.read)]
+        if len(positions) > 1:
+            segment.truncate(positions[-1])
+            return original(disk, folder, base_offset, *rest)
+        return segment, whole
+
+    setattr(recovery, "rebuild", rebuild)  # noqa: B010 - mypy is right to refuse a plain assignment, and so are we
+
+
+def skipped_offset() -> None:
+    """Every seventh batch leaves an offset out."""
+    count = 0
+
+    def make(advance: Callable[..., Any]) -> Callable[..., Any]:
+        def skipping(self: Partition, *rest: Any, **named: Any) -> None:
+            nonlocal count
+            advance(self, *rest, **named)
+            count += 1
+            if count % 7 == 0:
+                self.log_end_offset += 1
+
+        return skipping
+
+    _replace(Partition, "advance", make)
+
+
+def skipping_reader() -> None:
+    """A fetch now and then begins one batch too late."""
+    count = 0
+
+    def make(read: Callable[..., Any]) -> Callable[..., Any]:
+        def late(self: DiskPartitionLog, offset: int, size_max: int, end_offset: int) -> Any:
+            nonlocal count
+            count += 1
+            found = read(self, offset, size_max, end_offset)
+            if count % 20 == 0 and isinstance(found, memoryview) and len(found) > 61:
+                return found[parse_header(found).size :]
+            return found
+
+        return late
+
+    _replace(DiskPartitionLog, "read", make)
+
+
+def forgotten_commits() -> None:
+    """Committed offsets are answered and not written."""
+
+    def commit(self: Any, group_id: str, offsets: Any) -> None:
+        return None
+
+    _replace(SqliteOffsetRepository, "commit", lambda _: commit)
+
+
+def reused_producer_ids() -> None:
+    """The next producer id is not remembered over a restart."""
+
+    async def reserve(self: Any, count: int) -> int:
+        first: int = self._next
+        self._next += count
+        return first
+
+    _replace(SqliteProducerIdRepository, "reserve", lambda _: reserve)
+
+
+def resurrected_records() -> None:
+    """DeleteRecords answers, and the new log start is not written down."""
+
+    def forgetful(self: DiskPartitionLog, offset: int) -> None:
+        return None
+
+    _replace(DiskPartitionLog, "truncate_prefix", lambda _: forgetful)
+
+
+def hanging_partition() -> None:
+    """After a restart reads of old offsets never answer."""
+
+    def make(read: Callable[..., Any]) -> Callable[..., Any]:
+        def hanging(self: DiskPartitionLog, offset: int, size_max: int, end_offset: int) -> Any:
+            if offset == 0:
+                return asyncio.get_running_loop().create_future()
+            return read(self, offset, size_max, end_offset)
+
+        return hanging
+
+    _replace(DiskPartitionLog, "read", make)
+
+
+def _of(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+BUGS: dict[str, Bug] = {
+    "no-fsync": Bug(no_fsync, _of("lost-write", "watermark", "inconsistent-offset"), needs_power_cut=True),
+    "ack-before-write": Bug(ack_before_write, _of("lost-write")),
+    "no-dedupe": Bug(no_dedupe, _of("duplicate")),
+    "forgotten-producers": Bug(forgotten_producers, _of("duplicate", "refused")),
+    "bit-rot": Bug(bit_rot, _of("corrupt")),
+    "cut-too-much": Bug(cut_too_much, _of("lost-write")),
+    "skipped-offset": Bug(skipped_offset, _of("gap", "lost-write", "inconsistent-offset")),
+    "skipping-reader": Bug(skipping_reader, _of("nonmonotonic", "gap", "lost-write")),
+    "forgotten-commits": Bug(forgotten_commits, _of("commit-regress")),
+    "reused-producer-ids": Bug(reused_producer_ids, _of("fencing")),
+    "resurrected-records": Bug(resurrected_records, _of("watermark", "deleted-records")),
+    "hanging-partition": Bug(hanging_partition, _of("stuck")),
+}
