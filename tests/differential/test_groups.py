@@ -508,3 +508,34 @@ def test_an_id_that_was_handed_out(play: Callable[[Script], None]) -> None:
         cast.ask(join("pending", mine))
 
     play(script)
+
+
+def test_what_time_does(play: Callable[[Script], None]) -> None:
+    """Time-outs of 6 s, the shortest session that Kafka allows, and of 2 s for rebalances."""
+    quick: dict[str, Any] = {"session_timeout_ms": 6_000, "rebalance_timeout_ms": 2_000}
+
+    def script(cast: Cast) -> None:
+        first = cast.ask(join("time", **quick), 3).member_id
+        cast.ask(sync("time", 1, first, assign={first: b"1"}), 3)
+        cast.begin(join("time", **quick), 3, "b")
+        second = cast.end("b").member_id  # The first does not join again within 2 s.
+        cast.ask(beat("time", 2, first))
+        cast.ask(beat("time", 2, second))
+        time.sleep(3)
+        cast.ask(beat("time", 2, second))  # Nor did the second bring its assignment within 2 s.
+        cast.ask(describe("time"))
+        silent = cast.ask(join("time", **quick), 3).member_id
+        cast.ask(sync("time", 4, silent, assign={silent: b"1"}), 3)
+        cast.ask(describe("time"))
+        handed_out = cast.ask(join("time", **quick), 9, "b").member_id
+        time.sleep(8)
+        cast.ask(beat("time", 4, silent))
+        cast.ask(describe("time"))
+        cast.ask(join("time", handed_out, **quick), 9, "b")
+        static = cast.ask(join("time", instance="A", **quick), 9).member_id
+        cast.ask(sync("time", 6, static, "A", assign={static: b"1"}))
+        cast.begin(join("time", **quick), 3, "b")
+        cast.end("b")  # A static member that does not join again keeps its place until its session ends.
+        cast.ask(describe("time"))
+
+    play(script)
