@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kafka_server.application.ports import Buffer, Compression
 from kafka_server.application.producer_service import target_codec
-from kafka_server.domain.errors import InvalidRecord, MessageTooLarge, UnsupportedCompressionType
+from kafka_server.domain.errors import InvalidRecord, InvalidTimestamp, MessageTooLarge, UnsupportedCompressionType
 from kafka_server.domain.legacy_message import MAGIC_POSITION, build_message_set, iterate_entries, unwrap_entries
 from kafka_server.domain.record_batch import CODEC_ZSTD, MAGIC, iterate_batches, parse_header
 from kafka_server.domain.records import RecordBatchBuilder, iterate_messages
@@ -28,7 +28,7 @@ class MessageConversion:
         """The message set of a client as one v2 batch; None for a set without a whole message, which stores nothing.
 
         A client may send a v2 batch where its version of the request does not call for one; it is taken as it is.
-        Raises the DomainErrors of ``unwrap_entries``, MessageTooLarge and UnsupportedCompressionType.
+        Raises the DomainErrors of ``unwrap_entries``, MessageTooLarge, InvalidTimestamp, UnsupportedCompressionType.
         """
         if records is None:
             raise InvalidRecord("The records are null")
@@ -43,6 +43,8 @@ class MessageConversion:
         if largest > settings.max_message_bytes:
             raise MessageTooLarge(f"A message has {largest} bytes, the topic takes {settings.max_message_bytes}")
         legacy = unwrap_entries(entries, self._compression.decompress, self._compression.decompress_legacy)
+        if legacy.log_append_time and settings.log_append_time:
+            raise InvalidTimestamp("A producer must not set the timestamp type to LogAppendTime")
         codec = legacy.codec if settings.compression_type == "producer" else target_codec(settings.compression_type)
         builder = RecordBatchBuilder(codec=codec)
         for message in legacy.messages:

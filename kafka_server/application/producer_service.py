@@ -19,7 +19,7 @@ from typing import NamedTuple
 from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.ports import Buffer, Clock, Compression, ProducerIdRepository
 from kafka_server.application.replica_manager import Replica, Waiter
-from kafka_server.domain.errors import InvalidTopic, MessageTooLarge, RecordListTooLarge
+from kafka_server.domain.errors import InvalidTimestamp, InvalidTopic, MessageTooLarge, RecordListTooLarge
 from kafka_server.domain.record_batch import (
     CODEC_MASK,
     CODEC_NAMES,
@@ -39,7 +39,7 @@ from kafka_server.domain.topic import TopicSettings
 
 log = logging.getLogger("kafka_server.produce")
 
-_WALK_RECORDS_MAX = 16
+_WALK_RECORDS_MAX = 4
 _WALK_COMPRESSED_SIZE_MAX = 4096
 _NO_TIME = -1
 _TIME_MIN, _TIME_MAX = -(2**63), 2**63 - 1
@@ -92,6 +92,7 @@ class ProducerService:
             not settings.takes_batches_as_they_come
             or header.record_count <= _WALK_RECORDS_MAX
             or header.max_timestamp > now_ms + settings.message_timestamp_after_ms_max
+            or header.attributes & LOG_APPEND_TIME
         ):
             records, header = self._look_into(records, header, settings, now_ms)
         return self._store(replica, memoryview(records), header, now_ms)
@@ -192,8 +193,10 @@ class ProducerService:
                 timestamp_min=now_ms - settings.message_timestamp_before_ms_max if bounded else _TIME_MIN,
                 timestamp_max=now_ms + settings.message_timestamp_after_ms_max if bounded else _TIME_MAX,
             )
-        attributes = header.attributes
+        attributes = header.attributes & ~LOG_APPEND_TIME
         if settings.log_append_time:
+            if header.attributes & LOG_APPEND_TIME:
+                raise InvalidTimestamp("A producer must not set the timestamp type to LogAppendTime")
             attributes |= LOG_APPEND_TIME
             max_timestamp = now_ms
         if target != codec and payload is not None:

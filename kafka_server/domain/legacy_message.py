@@ -24,7 +24,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-from kafka_server.domain.errors import CorruptMessage, InvalidRecord, InvalidTimestamp, UnsupportedCompressionType
+from kafka_server.domain.errors import CorruptMessage, InvalidRecord, UnsupportedCompressionType
 from kafka_server.domain.message import NO_TIMESTAMP, Message
 from kafka_server.domain.record_batch import CODEC_LZ4, CODEC_MASK, CODEC_NONE, CODEC_ZSTD, LOG_APPEND_TIME
 from kafka_server.domain.records import Compress, Decompress
@@ -64,6 +64,7 @@ class LegacyMessages(NamedTuple):
 
     magic: int
     codec: int
+    log_append_time: bool
     messages: list[Message]
 
 
@@ -118,7 +119,7 @@ def _read_bytes(entry: memoryview, position: int) -> tuple[memoryview | None, in
 def unwrap_entries(entries: Sequence[LegacyEntry], decompress: Decompress, decompress_v0: Decompress) -> LegacyMessages:
     """The messages of a client's (non-empty) message set. Offsets are dropped: the broker will assign them.
 
-    Raises InvalidRecord, CorruptMessage, InvalidTimestamp or UnsupportedCompressionType where Kafka refuses the set.
+    Raises InvalidRecord, CorruptMessage or UnsupportedCompressionType where Kafka refuses the set.
     """
     first = entries[0]
     codec = first.codec
@@ -128,13 +129,11 @@ def unwrap_entries(entries: Sequence[LegacyEntry], decompress: Decompress, decom
         if len(entries) > 1:
             raise InvalidRecord("A compressed message must be the only one of its set")
         entries = _unwrap(first, decompress_v0 if first.magic == MAGIC_V0 else decompress)
-    if first.magic == MAGIC_V1 and first.attributes & LOG_APPEND_TIME:
-        raise InvalidTimestamp("A producer must not set the timestamp type to LogAppendTime")
     messages = [
         Message(entry.key, None if entry.value is None else bytes(entry.value), (), entry.timestamp)
         for entry in entries
     ]
-    return LegacyMessages(first.magic, codec, messages)
+    return LegacyMessages(first.magic, codec, bool(first.magic and first.attributes & LOG_APPEND_TIME), messages)
 
 
 def _unwrap(wrapper: LegacyEntry, decompress: Decompress) -> list[LegacyEntry]:

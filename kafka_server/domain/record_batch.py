@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import NamedTuple
 
-from kafka_server.domain.errors import CorruptMessage, InvalidRecord, InvalidTimestamp, MessageTooLarge
+from kafka_server.domain.errors import CorruptMessage, InvalidRecord, MessageTooLarge
 
 crc32c: Callable[..., int]
 try:
@@ -59,9 +59,8 @@ _PREFIX = Struct(">qiib")
 _AFTER_CRC = Struct(">hiqqqhii")
 _unpack_header = _HEADER.unpack_from
 _new_tuple = tuple.__new__
-# A client's batch has none of these: a stamp of time is the broker's, control batches are the coordinator's, the
-# delete horizon is the cleaner's.
-_NOT_FOR_CLIENTS = LOG_APPEND_TIME | CONTROL | DELETE_HORIZON
+# A client's batch has none of these: control batches are the coordinator's, the delete horizon is the cleaner's.
+_NOT_FOR_CLIENTS = CONTROL | DELETE_HORIZON
 
 
 class NotOneBatch(InvalidRecord):
@@ -175,7 +174,7 @@ def _length_error(header: BatchHeader, size: int) -> NotOneBatch:
     return NotOneBatch("This version of Produce takes exactly one record batch per partition")
 
 
-def _header_error(header: BatchHeader) -> InvalidRecord | InvalidTimestamp:
+def _header_error(header: BatchHeader) -> InvalidRecord:
     """Which of the rules in ``check_client_batch`` the header breaks."""
     if header.base_offset:
         return InvalidRecord(f"The base offset of a batch to be appended must be 0, it is {header.base_offset}")
@@ -187,8 +186,6 @@ def _header_error(header: BatchHeader) -> InvalidRecord | InvalidTimestamp:
         )
     if header.is_control:
         return InvalidRecord("Clients are not allowed to write control records")
-    if header.is_log_append_time:
-        return InvalidTimestamp("A producer must not set the timestamp type to LogAppendTime")
     if header.attributes & DELETE_HORIZON:
         return InvalidRecord("A producer must not set a delete horizon")
     if header.codec > CODEC_ZSTD:

@@ -13,6 +13,7 @@ from kafka_server.application.ports import Buffer, PartitionLog
 from kafka_server.application.producer_service import ProducerIdService
 from kafka_server.domain.errors import (
     InvalidRecord,
+    InvalidTimestamp,
     InvalidTopic,
     InvalidTxnState,
     MessageTooLarge,
@@ -22,7 +23,7 @@ from kafka_server.domain.errors import (
 )
 from kafka_server.domain.message import Message
 from kafka_server.domain.partition import Partition
-from kafka_server.domain.record_batch import CODEC_NAMES, TRANSACTIONAL, parse_header
+from kafka_server.domain.record_batch import CODEC_NAMES, LOG_APPEND_TIME, TRANSACTIONAL, parse_header
 from kafka_server.domain.records import InvalidRecords, InvalidTimestamps
 from kafka_server.domain.topic import Topic, TopicSettings
 from kafka_server.infrastructure.storage.memory import (
@@ -134,6 +135,19 @@ async def test_log_append_time_stamps_the_batch_and_tells_the_producer() -> None
 
     assert house.append(replica, old).log_append_time == NOW_MS + 5_000
     assert [message.timestamp for message in stored(replica)] == [NOW_MS + 5_000] * 3
+
+
+async def test_a_producer_cannot_stamp_its_batches_itself() -> None:
+    house = DataHouse()
+    stamped = patched(batch(count=3), 21, "h", LOG_APPEND_TIME)
+    replica = await house.replica(TopicSettings(log_append_time=True))
+    with pytest.raises(InvalidTimestamp):
+        house.append(replica, stamped)
+
+    await house.topic("clicks")
+    clicks = house.replicas.find("clicks", 0)
+    assert house.append(clicks, stamped).log_append_time == -1
+    assert [message.timestamp for message in stored(clicks)] == [NOW_MS, NOW_MS + 1, NOW_MS + 2]
 
 
 async def test_create_time_keeps_the_producers_times_and_answers_minus_one() -> None:

@@ -15,7 +15,6 @@ from kafka_server.domain.errors import (
     CorruptMessage,
     DomainError,
     InvalidRecord,
-    InvalidTimestamp,
     UnsupportedCompressionType,
 )
 from kafka_server.domain.legacy_message import build_message_set, iterate_entries, unwrap_entries, write_entry
@@ -151,7 +150,6 @@ REFUSED = [
     ("v0 in a wrapper of v1", wrapped(1, 1, message_set(0, 0)), InvalidRecord),
     ("a torn set in a wrapper", wrapped(1, 1, message_set(1, 0)[:-1]), InvalidRecord),
     ("an empty wrapper", wrapped(1, 1, b""), InvalidRecord),
-    ("a stamp of time by the producer", message_set(1, 0, stamped=True), InvalidTimestamp),
     ("zstd", wrapped(4, 1, message_set(1, 0)), UnsupportedCompressionType),
 ]
 
