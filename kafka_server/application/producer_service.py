@@ -39,6 +39,8 @@ from kafka_server.domain.topic import TopicSettings
 
 log = logging.getLogger("kafka_server.produce")
 
+# A walk costs some microseconds a record, and 16 KiB - the batch.size that Java producers start with - is 16 records of
+# 1 KiB: walking those made every full batch 1.7 times as expensive.
 _WALK_RECORDS_MAX = 4
 _WALK_COMPRESSED_SIZE_MAX = 4096
 _NO_TIME = -1
