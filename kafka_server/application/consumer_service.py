@@ -218,8 +218,9 @@ class ConsumerService:
             if result.replica is not None and not isinstance(error, OffsetOutOfRange):
                 result.replica.counters.failed_fetch_requests += 1
             return 0
-        result.high_watermark = partition.high_watermark
-        result.last_stable_offset = partition.last_stable_offset
+        high_watermark = result.high_watermark = partition.high_watermark
+        stable = partition.first_unstable_offset is None
+        result.last_stable_offset = high_watermark if stable else partition.last_stable_offset
         result.log_start_offset = partition.log_start_offset
         return end_offset
 

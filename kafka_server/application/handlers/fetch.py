@@ -98,11 +98,7 @@ class FetchHandlers:
                 request.session_id,
                 request.session_epoch,
                 targets,
-                [
-                    ForgottenPartition(topic.topic, topic.topic_id, index)
-                    for topic in request.forgotten_topics_data
-                    for index in topic.partitions
-                ],
+                _forgotten(request) if request.forgotten_topics_data else (),
                 uses_topic_ids,
                 self._clock.now_ms(),
             )
@@ -178,6 +174,14 @@ class FetchHandlers:
         if version <= _LAST_VERSION_WITH_HARD_LIMITS:
             return converted[: max(result.target.size_max, 0)]
         return converted
+
+
+def _forgotten(request: FetchRequest) -> list[ForgottenPartition]:
+    return [
+        ForgottenPartition(topic.topic, topic.topic_id, index)
+        for topic in request.forgotten_topics_data
+        for index in topic.partitions
+    ]
 
 
 def _error_code(version: int, error_code: int) -> int:
