@@ -44,6 +44,7 @@ SERVED: Final[Mapping[int, tuple[int, int]]] = {
     33: (0, 2),  # AlterConfigs
     37: (0, 3),  # CreatePartitions
     42: (0, 3),  # DeleteGroups
+    43: (0, 2),  # ElectLeaders
     44: (0, 1),  # IncrementalAlterConfigs
     47: (0, 0),  # OffsetDelete
     60: (0, 2),  # DescribeCluster
@@ -75,6 +76,7 @@ NAMES: Final[Mapping[int, str]] = {
     33: "AlterConfigs",
     37: "CreatePartitions",
     42: "DeleteGroups",
+    43: "ElectLeaders",
     44: "IncrementalAlterConfigs",
     47: "OffsetDelete",
     60: "DescribeCluster",
@@ -106,6 +108,7 @@ FLEXIBLE_FROM: Final[Mapping[int, int]] = {
     33: 2,
     37: 2,
     42: 2,
+    43: 2,
     44: 1,
     47: 32767,
     60: 0,
@@ -345,6 +348,12 @@ def _delete_groups(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     return route(42, version, DeleteGroupsRequest, handlers.delete_groups, DeleteGroupsResponse)
 
 
+def _elect_leaders(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse
+
+    return route(43, version, ElectLeadersRequest, handlers.elect_leaders, ElectLeadersResponse)
+
+
 def _incremental_alter_configs(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
 
@@ -393,6 +402,7 @@ _BUILDERS: Final[Mapping[int, Callable[[Handlers[Any], int], Route[Any]]]] = {
     33: _alter_configs,
     37: _create_partitions,
     42: _delete_groups,
+    43: _elect_leaders,
     44: _incremental_alter_configs,
     47: _offset_delete,
     60: _describe_cluster,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kafka_protocol.messages.alter_configs import AlterConfigsRequest, AlterConfigsResponse
     from kafka_protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
     from kafka_protocol.messages.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
+    from kafka_protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse
     from kafka_protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
     from kafka_protocol.messages.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
     from kafka_protocol.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
@@ -98,6 +99,8 @@ class Handlers(Generic[Ctx]):
     """Grows topics; a topic never shrinks. Key 37, versions 0-3."""
     delete_groups: Handler[Ctx, DeleteGroupsRequest, DeleteGroupsResponse]
     """Deletes empty groups together with their offsets. Key 42, versions 0-3."""
+    elect_leaders: Handler[Ctx, ElectLeadersRequest, ElectLeadersResponse]
+    """Makes the preferred replica lead again, or any live one when no in-sync replica is left. Key 43, versions 0-2."""
     incremental_alter_configs: Handler[Ctx, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse]
     """Changes single settings of a resource - set, delete, append to or subtract from a list. Key 44, versions 0-1."""
     offset_delete: Handler[Ctx, OffsetDeleteRequest, OffsetDeleteResponse]

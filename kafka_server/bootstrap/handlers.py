@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kafka_server.application.handlers.list_offsets import OffsetHandlers as LogOffsetHandlers
     from kafka_server.application.handlers.metadata import MetadataHandlers
     from kafka_server.application.handlers.offsets import OffsetHandlers
+    from kafka_server.application.handlers.placement import PlacementHandlers
     from kafka_server.application.handlers.produce import ProduceHandlers
     from kafka_server.application.handlers.topics import TopicHandlers
     from kafka_server.bootstrap.services import Services
@@ -125,6 +126,12 @@ class Families:
         return TopicHandlers(self._services.topics, self._services.configs)
 
     @cached_property
+    def placement(self) -> PlacementHandlers:
+        from kafka_server.application.handlers.placement import PlacementHandlers
+
+        return PlacementHandlers(self._services.topics)
+
+    @cached_property
     def configs(self) -> ConfigHandlers:
         from kafka_server.application.broker_loggers import BrokerLoggers
         from kafka_server.application.handlers.configs import ConfigHandlers
@@ -166,6 +173,7 @@ class Families:
         yield lambda: self.offsets
         yield lambda: self.producer_ids
         yield lambda: self.topics
+        yield lambda: self.placement
         yield lambda: self.configs
         yield lambda: self.cluster
         yield lambda: self.topic_partitions
@@ -189,6 +197,7 @@ def build_handlers(families: Families) -> Handlers[RequestContext]:
         create_topics=deferred(lambda: families.topics.create_topics),
         delete_topics=deferred(lambda: families.topics.delete_topics),
         create_partitions=deferred(lambda: families.topics.create_partitions),
+        elect_leaders=deferred(lambda: families.placement.elect_leaders),
         describe_configs=deferred(lambda: families.configs.describe_configs),
         alter_configs=deferred(lambda: families.configs.alter_configs),
         incremental_alter_configs=deferred(lambda: families.configs.incremental_alter_configs),

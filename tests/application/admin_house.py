@@ -28,6 +28,7 @@ from kafka_server.application.handlers.configs import ConfigHandlers
 from kafka_server.application.handlers.describe_cluster import DescribeClusterHandlers
 from kafka_server.application.handlers.describe_topic_partitions import DescribeTopicPartitionsHandlers
 from kafka_server.application.handlers.metadata import MetadataHandlers
+from kafka_server.application.handlers.placement import PlacementHandlers
 from kafka_server.application.handlers.topics import TopicHandlers
 from kafka_server.application.replica_manager import ReplicaManager
 from kafka_server.application.topic_service import NewTopic, TopicService
@@ -65,6 +66,7 @@ class House:
             DescribeTopicPartitionsHandlers(NODE_ID, self.topics, self.configs),
             TopicHandlers(self.topics, self.configs),
             ConfigHandlers(self.configs, self.loggers),
+            PlacementHandlers(self.topics),
         ]
 
     def handler(self, api: str) -> Any:

@@ -1,0 +1,69 @@
+"""ElectLeaders, seen through the wire. Error codes are those that Apache Kafka 4.4 was seen to answer."""
+
+from __future__ import annotations
+
+import pytest
+from kafka_protocol.errors import ErrorCode
+from kafka_protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse, TopicPartitions
+
+from tests.application.admin_house import House
+
+PREFERRED, UNCLEAN = 0, 1
+
+
+async def house_with_orders() -> House:
+    house = House()
+    await house.topic("orders", 2)
+    return house
+
+
+async def elect(
+    house: House, *asked: tuple[str, list[int]], version: int = 2, kind: int = PREFERRED
+) -> tuple[int, list[tuple[str, int, int]]]:
+    """The error of the whole answer, and per partition topic, index and error. Nothing asked for means everything."""
+    topics = [TopicPartitions(topic=name, partitions=indexes) for name, indexes in asked] or None
+    request = ElectLeadersRequest(election_type=kind, topic_partitions=topics)
+    response = await house.ask("elect_leaders", request, ElectLeadersResponse, version)
+    results = [
+        (result.topic, partition.partition_id, partition.error_code)
+        for result in response.replica_election_results
+        for partition in result.partition_result
+    ]
+    return response.error_code, results
+
+
+@pytest.mark.parametrize("version", range(3))
+async def test_the_only_replica_leads_already_so_no_election_is_needed(version: int) -> None:
+    asked = ("orders", [0, 1, 5]), ("nope", [0]), ("bad!", [0])
+
+    assert await elect(await house_with_orders(), *asked, version=version) == (
+        0,
+        [
+            ("orders", 0, ErrorCode.ELECTION_NOT_NEEDED),
+            ("orders", 1, ErrorCode.ELECTION_NOT_NEEDED),
+            ("orders", 5, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+            ("nope", 0, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+            ("bad!", 0, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        ],
+    )
+
+
+@pytest.mark.parametrize("version", range(3))
+async def test_asking_for_all_partitions_tells_only_of_those_that_got_a_new_leader(version: int) -> None:
+    assert await elect(await house_with_orders(), version=version) == (0, [])
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_an_unclean_election_is_not_needed_either(version: int) -> None:
+    (_, results) = await elect(await house_with_orders(), ("orders", [0]), version=version, kind=UNCLEAN)
+
+    assert results == [("orders", 0, ErrorCode.ELECTION_NOT_NEEDED)]
+
+
+async def test_an_unknown_kind_of_election_refuses_the_whole_request() -> None:
+    house = await house_with_orders()
+
+    assert await elect(house, ("orders", [0]), kind=7) == (
+        ErrorCode.INVALID_REQUEST,
+        [("orders", 0, ErrorCode.INVALID_REQUEST)],
+    )
