@@ -1,4 +1,4 @@
-"""Random members against the coordinator: they come, go, crash, restart, fall silent and talk with stale generations.
+"""Random members against the coordinator: they come, go, crash, fall silent and use stale generations; it restarts.
 
 Whatever happens: no partition has two owners in one generation, no commit of a stale generation is accepted, and once
 the chaos ends every living member is in one stable generation that covers every partition.
@@ -6,6 +6,7 @@ the chaos ends every living member is in one stable generation that covers every
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, settings
@@ -45,6 +46,7 @@ class Client:
     needs_sync: bool = False
     is_waiting: bool = False
     is_dead: bool = False
+    connection: int = 0
     owned: list[int] = field(default_factory=list)
     protocol: tuple[str | None, str | None] = (None, None)
 
@@ -70,13 +72,20 @@ class Members(RuleBasedStateMachine):
     @initialize(delay_ms=st.sampled_from([0, 3_000]))
     def start(self, delay_ms: int) -> None:
         self.clock = VirtualClock()
-        limits = GroupLimits(initial_rebalance_delay_ms=delay_ms)
-        self.coordinator = GroupCoordinator(self.clock, MemoryGroupRepository(), GroupSettings(limits=limits))
-        self.offsets = OffsetManager(self.clock, MemoryOffsetRepository(), self.coordinator, OffsetSettings())
+        self.settings = GroupSettings(limits=GroupLimits(initial_rebalance_delay_ms=delay_ms))
+        self.stores = MemoryGroupRepository(), MemoryOffsetRepository()
+        self.open()
         self.clients: list[Client] = []
         self.serial = 0
         self.owners: dict[tuple[int, int], str] = {}
         self.accepted: dict[int, int] = {}
+
+    def open(self) -> None:
+        groups, offsets = self.stores
+        self.coordinator = GroupCoordinator(self.clock, groups, self.settings)
+        self.offsets = OffsetManager(self.clock, offsets, self.coordinator, OffsetSettings())
+        asyncio.run(self.coordinator.load())
+        asyncio.run(self.offsets.load())
 
     # ---- what may happen ---------------------------------------------------------------------------------------------
 
@@ -112,6 +121,16 @@ class Members(RuleBasedStateMachine):
         if client.member_id:
             self.coordinator.leave("g", [LeavingMember(client.member_id, client.instance_id)])
         client.is_dead = True
+
+    @rule()
+    def restart_broker(self) -> None:
+        """Whoever waits loses its connection and asks again; what was not stored is gone."""
+        asyncio.run(self.offsets.close())
+        asyncio.run(self.coordinator.close())
+        for client in self.clients:
+            client.connection += 1
+            client.is_waiting = False
+        self.open()
 
     @rule(by_ms=st.sampled_from([1, 1_000, SESSION_MS - 1, SESSION_MS, REBALANCE_MS]))
     def pass_time(self, by_ms: int) -> None:
@@ -198,8 +217,10 @@ class Members(RuleBasedStateMachine):
     def join(self, client: Client) -> None:
         self.serial += 1
         client.is_waiting = True
+        connection = client.connection
 
         def answer(result: JoinResult) -> None:
+            assert client.connection == connection, "an answer of a broker that is gone"
             client.is_waiting = False
             if result.error_code == MemberIdRequired.code:
                 client.member_id = result.member_id
@@ -221,9 +242,10 @@ class Members(RuleBasedStateMachine):
             ids = [member.member_id for member in client.leader_of.members]
             assignments = {id_: bytes(range(i, PARTITIONS, len(ids))) for i, id_ in enumerate(ids)}
         client.is_waiting = True
-        generation = client.generation
+        generation, connection = client.generation, client.connection
 
         def answer(result: SyncResult) -> None:
+            assert client.connection == connection, "an answer of a broker that is gone"
             client.is_waiting = False
             if result.error_code:
                 client.learn(result.error_code)
