@@ -24,10 +24,10 @@ from tests.generated.java_peer import RELEASES, JavaPeer, as_java_shows_it
 from tests.generated.values import Shape, sample, values
 from tests.generated.wounds import mutate, wounds
 
-CUTS_PER_VERSION = 4
-WOUNDS_PER_VERSION = 5
+CUTS_PER_VERSION = 3
+WOUNDS_PER_VERSION = 4
 
-CUT_EVERYWHERE = ["ProduceRequest", "FetchRequest", "FetchResponse", "MetadataResponse", "JoinGroupRequest"]
+CUT_EVERYWHERE = ["ProduceRequest", "FetchRequest", "JoinGroupRequest"]
 """Cut at every byte, in their oldest and newest versions."""
 
 
