@@ -182,9 +182,26 @@ def test_null_where_the_schema_has_none_is_refused_in_both_directions() -> None:
         HeartbeatRequest.decode(bytes.fromhex("0001 67 00000005 ffff"), 0)
 
 
-def test_a_number_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(EncodeError, match="HeartbeatResponse v1"):
-        HeartbeatResponse(0, 40_000).encode(1)
+@pytest.mark.parametrize(
+    ("what", "version", "message"),
+    [
+        ("an int16 above 32,767", 1, HeartbeatResponse(0, 40_000)),
+        ("an int32 above 2,147,483,647", 0, ConsumerGroupHeartbeatResponse(2**31)),
+        ("a string of 32,768 bytes behind a two-byte length", 0, HeartbeatRequest("g" * 32_768)),
+        ("half of a surrogate pair", 0, HeartbeatRequest("\ud83d")),
+        ("a number for a string", 0, HeartbeatRequest(7)),  # type: ignore[arg-type]
+        ("null in an array of structs", 1, MetadataRequest([None])),  # type: ignore[list-item]
+        ("a string for a uuid", 12, MetadataRequest([MetadataRequestTopic("orders", None)])),  # type: ignore[arg-type]
+    ],
+)
+def test_a_value_that_does_not_fit_its_field_is_refused(what: str, version: int, message: Message) -> None:
+    with pytest.raises(EncodeError, match=f"{message.message_name} v{version}"):
+        message.encode(version)
+
+
+def test_a_compact_string_may_be_longer_than_the_two_byte_length_allows() -> None:
+    request = HeartbeatRequest("g" * 32_768)
+    assert HeartbeatRequest.decode(request.encode(4), 4) == request
 
 
 def test_records_are_passed_on_without_a_copy() -> None:
