@@ -473,7 +473,7 @@ class ClassicGroup:
 
     def _assign(self, assignments: Mapping[str, bytes], now_ms: int) -> None:
         self._move(Event.ASSIGN, now_ms)
-        self._effects += [values.StoreGroup(), values.GroupStabilized(self.generation, len(self.roster.members))]
+        self._effects += [values.StoreGroup(), values.GroupStabilized(self.generation)]
         for member in self.roster.members.values():
             member.assignment = assignments.get(member.member_id, b"")
             answer, member.sync_answer = member.sync_answer, None

@@ -159,7 +159,6 @@ class GroupStabilized:
     """The leader's assignment is in place."""
 
     generation: int
-    member_count: int
 
 
 @dataclass(slots=True, frozen=True)
