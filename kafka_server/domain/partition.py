@@ -6,7 +6,8 @@ Must never know: where bytes lie, clocks, who waits, the wire.
          |  <= what everybody sees -------------------->|                   |
          |  <= what is written ------------------------------------------->|
 
-With one replica the high watermark follows the log end offset as soon as the store says that a batch is safe.
+With one replica the high watermark follows the log end offset as soon as the store says that a batch is safe. The last
+stable offset waits for the earliest transaction that is open, or whose marker is not safe yet.
 
 An append takes three steps, so that a store that fails leaves no trace: ``admit`` plans without changing anything, the
 store writes, ``advance`` makes it true. When the store has to wait for the disk, ``acknowledge`` moves the high
@@ -15,9 +16,18 @@ watermark later.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
-from kafka_server.domain.errors import FencedLeaderEpoch, InvalidTxnState, OffsetOutOfRange, UnknownLeaderEpoch
+from kafka_server.domain.aborted_transactions import AbortedTransaction, AbortedTransactions
+from kafka_server.domain.control_record import Marker
+from kafka_server.domain.errors import (
+    FencedLeaderEpoch,
+    InvalidTxnState,
+    OffsetOutOfRange,
+    OutOfOrderSequence,
+    UnknownLeaderEpoch,
+)
 from kafka_server.domain.producer_state import ProducerStates, StoredBatch
 from kafka_server.domain.record_batch import TRANSACTIONAL, BatchHeader
 
@@ -25,6 +35,17 @@ UNKNOWN_EPOCH = -1
 UNKNOWN_OFFSET = -1
 TO_HIGH_WATERMARK = -1
 """In DeleteRecords: everything that can be read."""
+
+
+class Membership(IntEnum):
+    """What the transaction coordinator said of a transactional batch before it is appended (KIP-890)."""
+
+    UNKNOWN = 0
+    """Nothing: the batch is taken only if its producer has a transaction open in the partition."""
+    VERIFIED = 1
+    """The partition belongs to the producer's transaction."""
+    ADDED = 2
+    """The same, and the producer begins each transaction with a new epoch: its first batch has sequence 0."""
 
 
 class EpochEntry(NamedTuple):
@@ -49,6 +70,8 @@ class Partition:
 
     __slots__ = (
         "_epochs",
+        "_unsafe_markers",
+        "aborted",
         "first_unstable_offset",
         "high_watermark",
         "index",
@@ -65,27 +88,44 @@ class Partition:
         self.log_end_offset = 0
         self.high_watermark = 0
         self.first_unstable_offset: int | None = None
-        """Offset of the earliest open transaction; None while there is none."""
+        """First offset of the earliest transaction that readers of committed data must not pass; None without one."""
+        self.aborted = AbortedTransactions()
+        self._unsafe_markers: list[tuple[int, int]] = []
+        """(marker's offset, transaction's first offset) of transactions that are over, but could be open again after
+        a crash, because their markers are not safe yet."""
         self.producers = ProducerStates()
         self._epochs = [EpochEntry(leader_epoch, 0)]
 
     # ---- append ------------------------------------------------------------------------------------------------------
 
-    def admit(self, header: BatchHeader) -> StoredBatch | None:
+    def admit(self, header: BatchHeader, membership: Membership = Membership.UNKNOWN) -> StoredBatch | None:
         """Whether a checked batch may be appended next: None if so, or the stored batch that it repeats.
 
         The batch would get ``log_end_offset`` as its base offset. Raises OutOfOrderSequence, InvalidProducerEpoch or
         InvalidTxnState. Changes nothing.
         """
-        if header.producer_id >= 0:
-            repeated = self.producers.check(header)
+        if header.attributes & TRANSACTIONAL and not self.producers.has_open_transaction(
+            header.producer_id, header.producer_epoch
+        ):
+            repeated = self.producers.repeated(header)
             if repeated is not None:
                 return repeated
-        if header.attributes & TRANSACTIONAL:
-            entry = self.producers.get(header.producer_id)
-            if entry is None or entry.transaction_first_offset is None:
-                raise InvalidTxnState("The batch does not belong to a transaction that is open in this partition")
+            self._admit_first_of_transaction(header, membership)
+        if header.producer_id >= 0:
+            return self.producers.check(header)
         return None
+
+    def _admit_first_of_transaction(self, header: BatchHeader, membership: Membership) -> None:
+        self.producers.check_epoch(header.producer_id, header.producer_epoch)
+        if membership is Membership.UNKNOWN:
+            raise InvalidTxnState("The batch does not belong to a transaction that is open in this partition")
+        if membership is Membership.ADDED and header.base_sequence != 0:
+            entry = self.producers.get(header.producer_id)
+            if entry is None or not entry.batches:
+                raise OutOfOrderSequence(
+                    f"Producer {header.producer_id} begins with sequence {header.base_sequence}; nothing is known of "
+                    "it here, so its transaction has to begin with 0"
+                )
 
     def advance(self, header: BatchHeader, now_ms: int, *, is_safe: bool) -> None:
         """The admitted batch was written at ``log_end_offset``. ``is_safe`` says that readers may see it already;
@@ -97,11 +137,43 @@ class Partition:
             self.high_watermark = end_offset
         if header.producer_id >= 0:
             self.producers.record(header, base_offset, now_ms)
+            if header.attributes & TRANSACTIONAL and self.first_unstable_offset is None:
+                self.first_unstable_offset = base_offset
+
+    def end_transaction(self, marker: Marker, now_ms: int, *, is_safe: bool) -> None:
+        """The marker, which ``producers.check_marker`` admitted, was written at ``log_end_offset``."""
+        offset = self.log_end_offset
+        self.log_end_offset = offset + 1
+        if is_safe:
+            self.high_watermark = offset + 1
+        first_offset = self._complete(marker, offset, now_ms)
+        if first_offset is not None:
+            if not is_safe:
+                self._unsafe_markers.append((offset, first_offset))
+            self._find_first_unstable()
+
+    def _complete(self, marker: Marker, offset: int, now_ms: int) -> int | None:
+        first_offset = self.producers.end_transaction(marker, now_ms)
+        if first_offset is not None and not marker.is_commit:
+            still_open = self.producers.first_open_transaction()
+            stable = offset + 1 if still_open is None else still_open
+            self.aborted.append(AbortedTransaction(marker.producer_id, first_offset, offset, stable))
+        return first_offset
+
+    def _find_first_unstable(self) -> None:
+        earliest = self.producers.first_open_transaction()
+        for _, first_offset in self._unsafe_markers:
+            if earliest is None or first_offset < earliest:
+                earliest = first_offset
+        self.first_unstable_offset = earliest
 
     def acknowledge(self, end_offset: int) -> None:
         """Everything below ``end_offset`` is as safe as the flush policy promises; readers may see it."""
         if end_offset > self.high_watermark:
             self.high_watermark = end_offset
+            if self._unsafe_markers:
+                self._unsafe_markers = [unsafe for unsafe in self._unsafe_markers if unsafe[0] >= end_offset]
+                self._find_first_unstable()
 
     # ---- read --------------------------------------------------------------------------------------------------------
 
@@ -111,7 +183,8 @@ class Partition:
         unstable = self.first_unstable_offset
         if unstable is None or unstable > self.high_watermark:
             return self.high_watermark
-        return unstable
+        # Records of an open transaction can be deleted; what is gone holds nobody up.
+        return unstable if unstable > self.log_start_offset else self.log_start_offset
 
     def readable_end(self, offset: int, read_committed: bool) -> int:
         """The offset that a read from ``offset`` must stay below.
@@ -138,6 +211,7 @@ class Partition:
         if target > self.log_start_offset:
             self.log_start_offset = target
             self._forget_epochs_below(target)
+            self.aborted.forget_below(target)
         return self.log_start_offset
 
     # ---- leader epochs -----------------------------------------------------------------------------------------------
@@ -224,14 +298,18 @@ class Partition:
         self.log_start_offset = self.log_end_offset = self.high_watermark = log_start_offset
         if epochs:
             self._epochs = list(epochs)
+            self._forget_epochs_below(log_start_offset)
             self.leader_epoch = max(self.leader_epoch, epochs[-1].epoch)
 
-    def replay(self, header: BatchHeader) -> None:
-        """A batch that the store holds, in ascending order of offset."""
+    def replay(self, header: BatchHeader, marker: Marker | None = None) -> None:
+        """A batch that the store holds, in ascending order of offset; ``marker`` is what a control batch says."""
         last_epoch = self._epochs[-1].epoch if self._epochs else UNKNOWN_EPOCH
         if header.leader_epoch > last_epoch:
             self._epochs.append(EpochEntry(header.leader_epoch, header.base_offset))
             self.leader_epoch = max(self.leader_epoch, header.leader_epoch)
-        if header.producer_id >= 0 and header.base_sequence >= 0:
+        if marker is not None:
+            self._complete(marker, header.base_offset, header.max_timestamp)
+        elif header.producer_id >= 0 and header.base_sequence >= 0:
             self.producers.record(header, header.base_offset, header.max_timestamp)
         self.log_end_offset = self.high_watermark = header.last_offset + 1
+        self.first_unstable_offset = self.producers.first_open_transaction()

@@ -1,5 +1,5 @@
 """Owns: what a partition remembers of each idempotent producer, and whether a batch is new, a repeat or out of order.
-Must never know: bytes, clocks, who asks, the transaction coordinator.
+Must never know: bytes, clocks, who asks, how the transaction coordinator decides.
 
 A producer numbers its records per partition (KIP-98). A retry repeats the numbers, so the partition can tell a batch
 that it has from one that it lacks. It keeps the last five batches of each producer, because that is how many requests
@@ -14,12 +14,19 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from kafka_server.domain.errors import InvalidProducerEpoch, InvalidTxnState, OutOfOrderSequence
+from kafka_server.domain.control_record import Marker
+from kafka_server.domain.errors import (
+    InvalidProducerEpoch,
+    InvalidTxnState,
+    OutOfOrderSequence,
+    TransactionCoordinatorFenced,
+)
 from kafka_server.domain.record_batch import BatchHeader
 
 BATCHES_KEPT = 5
 SEQUENCE_MAX = 2**31 - 1
 NO_EPOCH = -1
+EPOCH_MAX = 2**15 - 1
 
 
 class StoredBatch(NamedTuple):
@@ -55,12 +62,15 @@ class ProducerEntry:
 class ProducerStates:
     """Every producer that a partition remembers."""
 
-    __slots__ = ("_entries", "_entries_max")
+    __slots__ = ("_entries", "_entries_max", "open_transactions")
 
     def __init__(self, entries_max: int = 100_000) -> None:
         # The dict's order is the order of last use: `record` moves an entry to the end.
         self._entries: dict[int, ProducerEntry] = {}
         self._entries_max = entries_max
+        self.open_transactions: dict[int, int] = {}
+        """Producer id by first offset, of each transaction that is open here. Transactions are added as they begin,
+        so the dict is in ascending order and its first key is the earliest."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -75,6 +85,19 @@ class ProducerStates:
     def load(self, producers: Iterable[tuple[int, ProducerEntry]]) -> None:
         """Starts from what a snapshot remembers, before the batches behind it are replayed."""
         self._entries = dict(producers)
+        begun = ((entry.transaction_first_offset, producer_id) for producer_id, entry in self._entries.items())
+        self.open_transactions = dict(sorted((offset, who) for offset, who in begun if offset is not None))
+
+    def repeated(self, header: BatchHeader) -> StoredBatch | None:
+        """The stored batch that this one repeats, or None."""
+        entry = self._entries.get(header.producer_id)
+        if entry is None or header.producer_epoch != entry.epoch:
+            return None
+        last_sequence = last_sequence_of(header)
+        for batch in entry.batches:
+            if batch.first_sequence == header.base_sequence and batch.last_sequence == last_sequence:
+                return batch
+        return None
 
     def check(self, header: BatchHeader) -> StoredBatch | None:
         """None when the batch comes next, or the stored batch that it repeats.
@@ -92,7 +115,7 @@ class ProducerStates:
                 if batch.first_sequence == sequence and batch.last_sequence == last_sequence:
                     return batch
             expected = next_sequence(entry.last_sequence)
-            if entry.batches and sequence != expected:
+            if sequence != expected:
                 raise OutOfOrderSequence(
                     f"Producer {header.producer_id} sent sequence {sequence}, the partition expects {expected}"
                 )
@@ -127,6 +150,63 @@ class ProducerStates:
         entry.last_used_ms = now_ms
         if header.is_transactional and entry.transaction_first_offset is None:
             entry.transaction_first_offset = base_offset
+            self.open_transactions[base_offset] = header.producer_id
+
+    # ---- transactions ------------------------------------------------------------------------------------------------
+
+    def has_open_transaction(self, producer_id: int, producer_epoch: int) -> bool:
+        """Whether that producer, in that epoch, has a transaction open in this partition."""
+        entry = self._entries.get(producer_id)
+        return entry is not None and entry.transaction_first_offset is not None and entry.epoch == producer_epoch
+
+    def check_epoch(self, producer_id: int, producer_epoch: int) -> None:
+        """Raises InvalidProducerEpoch when a newer producer took over."""
+        entry = self._entries.get(producer_id)
+        if entry is not None and producer_epoch < entry.epoch:
+            raise InvalidProducerEpoch(
+                f"Producer {producer_id} has epoch {producer_epoch}, the partition knows {entry.epoch}"
+            )
+
+    def check_marker(self, marker: Marker, *, epoch_is_bumped: bool) -> None:
+        """Whether a marker may be written. Raises InvalidProducerEpoch or TransactionCoordinatorFenced.
+
+        Where each transaction has an epoch of its own (KIP-890), the marker's epoch lies above that of the records it
+        ends, so an equal epoch is a marker that came late - unless nothing is open, then it is a harmless repetition.
+        """
+        entry = self._entries.get(marker.producer_id)
+        if entry is None:
+            return
+        is_stale = marker.producer_epoch < entry.epoch
+        if epoch_is_bumped and marker.producer_epoch == entry.epoch:
+            is_stale = entry.transaction_first_offset is not None and marker.producer_epoch != EPOCH_MAX
+        if is_stale:
+            raise InvalidProducerEpoch(
+                f"A marker of producer {marker.producer_id} has epoch {marker.producer_epoch}, "
+                f"the partition knows {entry.epoch}"
+            )
+        if marker.coordinator_epoch < entry.coordinator_epoch:
+            raise TransactionCoordinatorFenced(
+                f"A marker comes from coordinator epoch {marker.coordinator_epoch}, "
+                f"the partition knows {entry.coordinator_epoch}"
+            )
+
+    def end_transaction(self, marker: Marker, now_ms: int) -> int | None:
+        """The marker was written; returns the first offset of the transaction that it ends, None if none was open."""
+        entry = self._entries.pop(marker.producer_id, None)
+        if entry is None:
+            entry = ProducerEntry(marker.producer_epoch)
+            if len(self._entries) >= self._entries_max:
+                self._forget_oldest()
+        elif entry.epoch != marker.producer_epoch:
+            entry.epoch = marker.producer_epoch
+            entry.batches.clear()
+        self._entries[marker.producer_id] = entry
+        entry.coordinator_epoch = marker.coordinator_epoch
+        entry.last_used_ms = now_ms
+        first_offset, entry.transaction_first_offset = entry.transaction_first_offset, None
+        if first_offset is not None:
+            self.open_transactions.pop(first_offset, None)
+        return first_offset
 
     def expire(self, unused_since_ms: int) -> int:
         """Forgets producers not used at or after ``unused_since_ms`` that have no open transaction; says how many."""
@@ -141,10 +221,7 @@ class ProducerStates:
 
     def first_open_transaction(self) -> int | None:
         """Offset of the earliest open transaction, or None; the last stable offset never passes it."""
-        return min(
-            (e.transaction_first_offset for e in self._entries.values() if e.transaction_first_offset is not None),
-            default=None,
-        )
+        return next(iter(self.open_transactions), None)
 
     def _forget_oldest(self) -> None:
         # A cap, so that a client that asks for ids without end cannot fill the memory. The least recently used

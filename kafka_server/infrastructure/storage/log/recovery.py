@@ -6,15 +6,19 @@ After a clean stop the indexes are taken as they are, and only what follows thei
 batch from the recovery point on is read and its CRC checked; at the first byte that is no sound batch the log is cut,
 what follows it is dropped, and the indexes are built anew. What was synced lies before the recovery point or is
 sound, so nothing that was promised is cut.
+
+Recovery may be interrupted, too. So later segments go before an earlier one is cut: the other way round, a crash in
+between would leave a hole that looks sound.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from kafka_server.domain.partition import Partition
 from kafka_server.domain.record_batch import (
     CRC_START,
     HEADER_SIZE,
@@ -24,8 +28,8 @@ from kafka_server.domain.record_batch import (
     crc32c,
     parse_header,
 )
+from kafka_server.infrastructure.storage import StorageRefused
 from kafka_server.infrastructure.storage.log import names
-from kafka_server.infrastructure.storage.log.checkpoints import BrokenFile, decode_snapshot, read_epochs
 from kafka_server.infrastructure.storage.log.disk import EMPTY, Disk
 from kafka_server.infrastructure.storage.log.segment import Segment
 
@@ -37,86 +41,156 @@ Progress = Callable[[int], None]
 """Told of every stretch of bytes that was checked."""
 
 
-def open_segments(
-    disk: Disk, folder: str, index_interval_bytes: int, *, recovery_point: int | None, progress: Progress
-) -> list[Segment]:
-    """The segments of a partition folder, ready to be read and appended to; one empty segment for a new folder.
+@dataclass(slots=True, frozen=True)
+class Remembered:
+    """What is known of a log before its files are opened."""
 
-    ``recovery_point`` is None after a clean stop, else the offset below which everything was synced.
-    """
-    _finish_interrupted_work(disk, folder)
-    offsets = sorted(
-        offset
-        for name in disk.names(folder)
-        if name.endswith(names.LOG) and (offset := names.offset_of(name)) is not None
-    )
+    recovery_point: int | None
+    """None after a clean stop, else the offset below which everything was synced."""
+    log_start: int
+    is_gap_a_flaw: bool
+    """True when offsets between two segments that were not synced cannot be missing: no compaction took them away."""
+
+
+def open_segments(
+    disk: Disk, folder: str, index_interval_bytes: int, known: Remembered, progress: Progress
+) -> list[Segment]:
+    """The segments of a partition folder, ready to be read and appended to; one empty segment for a new folder."""
+    offsets = _finish_interrupted_work(disk, folder, known.log_start)
     segments: list[Segment] = []
-    for position, base_offset in enumerate(offsets):
+    for slot, base_offset in enumerate(offsets):
         segment = Segment(disk, folder, base_offset, index_interval_bytes)
-        next_base = offsets[position + 1] if position + 1 < len(offsets) else None
+        next_base = offsets[slot + 1] if slot + 1 < len(offsets) else None
         # A segment that ends at or below the recovery point was synced, with its indexes, when it was rolled.
-        trusted = recovery_point is None or (next_base is not None and next_base <= recovery_point)
-        whole = True
-        if not (trusted and segment.adopt_indexes()):
-            segment, whole = rebuild(disk, folder, base_offset, index_interval_bytes, progress)
+        point = known.recovery_point
+        trusted = point is None or (next_base is not None and next_base <= point)
+        if trusted and segment.adopt_indexes():
+            segments.append(segment)
+            continue
+        segment, sound_size, reason = rebuild(disk, folder, base_offset, index_interval_bytes, progress)
         segments.append(segment)
-        if not whole and next_base is not None:
-            _drop_after(disk, folder, base_offset, offsets[position + 1 :])
+        if not reason and next_base is not None and not trusted and known.is_gap_a_flaw:
+            reason = _gap(segment, next_base)
+        if reason:
+            _cut(disk, segment, sound_size, reason, offsets[slot + 1 :])
+        # What was read may be in the page cache only: another crash must not take back what readers see from now on.
+        segment.file.sync()
+        if reason:
             break
     if not segments:
-        segments.append(Segment(disk, folder, 0, index_interval_bytes))
+        segments.append(Segment(disk, folder, known.log_start, index_interval_bytes))
     for segment in segments[:-1]:
         segment.rest()
     return segments
 
 
-def _finish_interrupted_work(disk: Disk, folder: str) -> None:
-    """Completes or undoes what was under way: deletions are finished, unfinished compactions forgotten, a finished
-    compaction (``.swap``) put in place."""
+def _finish_interrupted_work(disk: Disk, folder: str, log_start: int) -> list[int]:
+    """Completes or undoes what was under way, and says which segments there are.
+
+    Deletions are finished; unfinished compactions (``.cleaned``) are forgotten; a compaction whose result was complete
+    (``.swap``) takes the place of the segments that it was made of; segments below the log start go.
+    """
     found = disk.names(folder)
+    cleaned = [offset for name in found if name.endswith(names.CLEANED) and (offset := names.offset_of(name)) is not None]
+    swaps = sorted({o for name in found if name.endswith(names.LOG + names.SWAP) and (o := names.offset_of(name)) is not None})
     for name in found:
-        if name.endswith((names.DELETED, names.CLEANED, ".tmp")):
+        if name.endswith((names.DELETED, names.CLEANED, names.TEMPORARY)):
             disk.remove(os.path.join(folder, name))
-    for name in found:
-        if name.endswith(names.SWAP):
-            disk.rename(os.path.join(folder, name), os.path.join(folder, name.removesuffix(names.SWAP)))
-    if any(name.endswith((names.DELETED, names.CLEANED, names.SWAP, ".tmp")) for name in found):
+    for offset in swaps:
+        if cleaned and offset >= min(cleaned):
+            # One result of several was not renamed yet, so the segments that they were made of are all there.
+            for suffix in names.SEGMENT_FILES:
+                disk.remove(os.path.join(folder, names.file_name(offset, suffix + names.SWAP)))
+        else:
+            _put_in_place(disk, folder, offset)
+    offsets = sorted(o for name in disk.names(folder) if name.endswith(names.LOG) and (o := names.offset_of(name)) is not None)
+    below = sum(1 for after in offsets[1:] if after <= log_start)
+    for offset in offsets[:below]:
+        _remove_segment(disk, folder, offset)
+    offsets = offsets[below:]
+    present = set(offsets)
+    for name in disk.names(folder):
+        # An index without its log is left of a deletion, or of a roll that did not get far.
+        offset = names.offset_of(name)
+        if offset is not None and offset not in present and name.endswith(names.INDEXES):
+            disk.remove(os.path.join(folder, name))
+    if found != disk.names(folder):
         disk.sync_folder(folder)
+    return offsets
 
 
-def _drop_after(disk: Disk, folder: str, base_offset: int, later: list[int]) -> None:
-    log.warning(
-        "%s: segment %d ends with bytes that are no sound batch; the %d segments after it are dropped",
-        folder,
-        base_offset,
-        len(later),
-    )
-    for offset in later:
-        for suffix in names.SEGMENT_FILES:
-            disk.remove(os.path.join(folder, names.file_name(offset, suffix)))
+def _put_in_place(disk: Disk, folder: str, offset: int) -> None:
+    """Finishes a compaction: its result replaces the segments whose offsets it covers."""
+    swapped = os.path.join(folder, names.file_name(offset, names.LOG + names.SWAP))
+    end = offset
+    content = disk.open(swapped, create=False)
+    position = 0
+    while position + HEADER_SIZE <= content.size():
+        header = parse_header(content.read(position, HEADER_SIZE))
+        end = header.last_offset + 1
+        position += header.size
+    for name in disk.names(folder):
+        base = names.offset_of(name)
+        if name.endswith(names.LOG) and base is not None and offset <= base < end:
+            _remove_segment(disk, folder, base)
     disk.sync_folder(folder)
+    for suffix in names.SEGMENT_FILES[::-1]:  # the log last: while it is a .swap, all of this is done again
+        path = os.path.join(folder, names.file_name(offset, suffix))
+        if os.path.basename(path + names.SWAP) in disk.names(folder):
+            disk.rename(path + names.SWAP, path)
+    disk.sync_folder(folder)
+
+
+def _remove_segment(disk: Disk, folder: str, offset: int) -> None:
+    for suffix in (*names.SEGMENT_FILES, names.SNAPSHOT):
+        disk.remove(os.path.join(folder, names.file_name(offset, suffix)))
+
+
+def _gap(segment: Segment, next_base: int) -> str:
+    if segment.last_offset + 1 == next_base:
+        return ""
+    return f"it ends with offset {segment.last_offset}, and the next segment begins with {next_base}"
+
+
+def _cut(disk: Disk, segment: Segment, size: int, reason: str, later: list[int]) -> None:
+    path = segment.path(names.LOG)
+    log.warning(
+        "%s: cut from %d to %d bytes%s: %s",
+        path,
+        segment.file.size(),
+        size,
+        f"; the {len(later)} segments after it are dropped" if later else "",
+        reason,
+    )
+    for offset in reversed(later):
+        _remove_segment(disk, segment.folder, offset)
+    # Indexes on disk may point behind the cut.
+    for suffix in names.INDEXES:
+        disk.remove(segment.path(suffix))
+    disk.sync_folder(segment.folder)
+    segment.truncate(size)
 
 
 def rebuild(
     disk: Disk, folder: str, base_offset: int, index_interval_bytes: int, progress: Progress
-) -> tuple[Segment, bool]:
-    """Reads a segment from its first byte, cuts it at the first that is no sound batch, and builds its indexes.
+) -> tuple[Segment, int, str]:
+    """Reads a segment from its first byte to the first that is no sound batch, and builds its indexes.
 
-    Returns the segment and whether all of it was sound.
+    Returns the segment, how many bytes of it are sound, and what is wrong behind them (empty: nothing). Changes no
+    file. Raises StorageRefused when it finds records of an old message format, which would be lost.
     """
     segment = Segment(disk, folder, base_offset, index_interval_bytes)
     size = segment.size
     segment.size = 0
     position, chunk, chunk_start = 0, EMPTY, 0
-    reason = ""
     while position < size:
         at = position - chunk_start
         if at + HEADER_SIZE > len(chunk):
             chunk, chunk_start, at = segment.file.read(position, _CHUNK), position, 0
             progress(len(chunk))
         if len(chunk) < HEADER_SIZE:
-            reason = f"{len(chunk)} bytes are too few for a batch"
-            break
+            _refuse_old_format(segment, chunk)
+            return segment, position, f"{len(chunk)} bytes are too few for a batch"
         header = parse_header(chunk, at)
         reason = _flaw(header, segment.last_offset)
         if not reason and at + header.size > len(chunk):
@@ -128,20 +202,13 @@ def rebuild(
         if not reason and crc32c(chunk[at + CRC_START : at + header.size]) != header.crc:
             reason = "a batch fails its CRC check"
         if reason:
-            break
+            _refuse_old_format(segment, segment.file.read(position, header.size if header.magic < MAGIC else 0))
+            return segment, position, reason
         if segment.first_append_ms < 0:
             segment.first_append_ms = header.max_timestamp
         segment.note(position, header.size, header.last_offset, header.max_timestamp)
         position += header.size
-    if position < size:
-        log.warning("%s: cut from %d to %d bytes: %s", segment.path(names.LOG), size, position, reason)
-        segment.truncate(position)
-        segment.file.sync()
-        # Indexes on disk may point behind the cut.
-        for suffix in (names.OFFSET_INDEX, names.TIME_INDEX):
-            disk.remove(segment.path(suffix))
-        disk.sync_folder(folder)
-    return segment, position == size
+    return segment, position, ""
 
 
 def _flaw(header: BatchHeader, last_offset: int) -> str:
@@ -155,64 +222,17 @@ def _flaw(header: BatchHeader, last_offset: int) -> str:
     return ""
 
 
-# ---- what a partition remembers --------------------------------------------------------------------------------------
+_OLD_CRC_START = 16
 
 
-def restore_partition(disk: Disk, folder: str, partition: Partition, segments: list[Segment], log_start: int) -> None:
-    """Brings offsets, leader epochs and producers to what they were, from checkpoint, snapshot and log."""
-    end_offset = segments[-1].last_offset + 1
-    log_start = min(max(log_start, segments[0].base_offset), max(end_offset, segments[0].base_offset))
-    end_offset = max(end_offset, log_start)
-    try:
-        epochs = [
-            e for e in read_epochs(disk, os.path.join(folder, names.LEADER_EPOCHS)) if e.start_offset < end_offset
-        ]
-        epochs_known = bool(epochs) or end_offset == log_start
-    except BrokenFile as broken:
-        log.warning("%s; it is rebuilt from the log", broken)
-        epochs, epochs_known = [], False
-    partition.restore(log_start, epochs)
-    producers_known = _load_snapshot(disk, folder, partition, log_start, end_offset)
-    replay_from = producers_known if epochs_known else segments[0].base_offset
-    for segment in segments:
-        if segment.last_offset < replay_from:
-            continue
-        for _, header in segment.headers(0, segment.file.read):
-            if header.last_offset >= replay_from:
-                _replay(partition, header, producers=header.base_offset >= producers_known)
-    partition.log_end_offset = partition.high_watermark = end_offset
-    partition.first_unstable_offset = partition.producers.first_open_transaction()
-
-
-def _replay(partition: Partition, header: BatchHeader, *, producers: bool) -> None:
-    if producers:
-        partition.replay(header)
-    else:
-        # The snapshot holds this batch's producer; only its leader epoch is news.
-        partition.replay(header._replace(producer_id=-1))
-
-
-def _load_snapshot(disk: Disk, folder: str, partition: Partition, log_start: int, end_offset: int) -> int:
-    """Loads the newest usable producer snapshot; returns the offset from which producers are to be replayed."""
-    offsets = sorted(
-        (
-            offset
-            for name in disk.names(folder)
-            if name.endswith(names.SNAPSHOT) and (offset := names.offset_of(name)) is not None
-        ),
-        reverse=True,
-    )
-    for offset in offsets:
-        path = os.path.join(folder, names.file_name(offset, names.SNAPSHOT))
-        if offset > end_offset:
-            # Taken of a log that was longer than what survived.
-            disk.remove(path)
-            continue
-        try:
-            partition.producers.load(decode_snapshot(path, disk.read_file(path) or b""))
-        except BrokenFile as broken:
-            log.warning("%s; an older snapshot or the log itself is used", broken)
-            disk.remove(path)
-            continue
-        return offset
-    return log_start
+def _refuse_old_format(segment: Segment, data: memoryview) -> None:
+    """A message of format v0 or v1 is no torn batch: offset int64, size int32, CRC-32 of what follows, magic."""
+    if len(data) <= _OLD_CRC_START or data[_OLD_CRC_START] >= MAGIC:
+        return
+    end = LENGTH_OVERHEAD + int.from_bytes(data[8:12], "big")
+    crc = int.from_bytes(data[12:16], "big")
+    if _OLD_CRC_START < end <= len(data) and zlib.crc32(data[_OLD_CRC_START:end]) == crc:
+        raise StorageRefused(
+            f"{segment.path(names.LOG)} holds messages of format v{data[_OLD_CRC_START]}, which this broker does not "
+            "store; let Apache Kafka 3.x compact or rewrite the topic first"
+        )
