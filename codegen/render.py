@@ -47,6 +47,8 @@ WIRE_NAMES = (
     "pack_int32s",
     "read_unknown_tags",
     "read_uvarint",
+    "string_length",
+    "string_size",
     "tagged_fields",
     "uvarint",
 )

@@ -96,6 +96,25 @@ def long_length(buffer: Buffer, pos: int) -> tuple[int, int]:
     return value, pos
 
 
+STRING_SIZE_MAX: Final = 32767
+"""Bytes of a string. Compact lengths could say more; Kafka keeps the bound that the old int16 lengths set."""
+
+
+def string_length(buffer: Buffer, pos: int) -> tuple[int, int]:
+    """Like ``long_length`` for a string."""
+    value, pos = long_length(buffer, pos)
+    if value > STRING_SIZE_MAX + 1:
+        raise Fault(f"a string of {value - 1} bytes, {STRING_SIZE_MAX} are allowed")
+    return value, pos
+
+
+def string_size(value: int) -> bytes:
+    """The compact length ``value`` of a string, as it is written. Raises: EncodeError when the string is too long."""
+    if value > STRING_SIZE_MAX + 1:
+        raise EncodeError(f"a string of {value - 1} bytes, {STRING_SIZE_MAX} are allowed")
+    return uvarint(value)
+
+
 def long_count(buffer: Buffer, pos: int, element_size_min: int) -> tuple[int, int]:
     """Like ``long_length`` for an array's count, which the bytes left must be able to hold."""
     value, pos = long_length(buffer, pos)
@@ -474,6 +493,8 @@ class _Walk:
         size = self.length(path, 2 if plain == "string" else 4, compact, nullable)
         if size is None:
             return Span(path, start, self.pos, None)
+        if plain == "string" and size > STRING_SIZE_MAX:
+            raise ProtocolFault(path, start, f"a string of {size} bytes, {STRING_SIZE_MAX} are allowed")
         value = self.take(path, start, size)
         if plain != "string":
             return Span(path, start, self.pos, value)

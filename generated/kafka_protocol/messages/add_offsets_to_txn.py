@@ -19,10 +19,10 @@ from kafka_protocol.wire import (
     Fault,
     Message,
     Versions,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
-    uvarint,
 )
 
 __all__ = [
@@ -142,7 +142,7 @@ def _decode_add_offsets_to_txn_request_v3(buf: Buffer, pos: int) -> tuple[AddOff
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.transactional_id = buf[pos:end].decode()
     pos = end
@@ -151,7 +151,7 @@ def _decode_add_offsets_to_txn_request_v3(buf: Buffer, pos: int) -> tuple[AddOff
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -168,13 +168,13 @@ def _encode_add_offsets_to_txn_request_v3(message: AddOffsetsToTxnRequest, out: 
     transactional_id = message.transactional_id
     encoded = transactional_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_qh(message.producer_id, message.producer_epoch))
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))

@@ -26,9 +26,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -263,7 +264,7 @@ def _decode_add_partitions_to_txn_request_v3(buf: Buffer, pos: int) -> tuple[Add
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.v3_and_below_transactional_id = buf[pos:end].decode()
     pos = end
@@ -279,7 +280,7 @@ def _decode_add_partitions_to_txn_request_v3(buf: Buffer, pos: int) -> tuple[Add
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         add_partitions_to_txn_topic.name = buf[pos:end].decode()
         pos = end
@@ -312,7 +313,7 @@ def _encode_add_partitions_to_txn_request_v3(message: AddPartitionsToTxnRequest,
     v3_and_below_transactional_id = message.v3_and_below_transactional_id
     encoded = v3_and_below_transactional_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_qh(message.v3_and_below_producer_id, message.v3_and_below_producer_epoch))
     v3_and_below_topics = message.v3_and_below_topics
@@ -322,7 +323,7 @@ def _encode_add_partitions_to_txn_request_v3(message: AddPartitionsToTxnRequest,
         name = add_partitions_to_txn_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = add_partitions_to_txn_topic.partitions
         n = len(partitions) + 1
@@ -367,7 +368,7 @@ def _decode_add_partitions_to_txn_request_v4(buf: Buffer, pos: int) -> tuple[Add
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         add_partitions_to_txn_transaction.transactional_id = buf[pos:end].decode()
         pos = end
@@ -387,7 +388,7 @@ def _decode_add_partitions_to_txn_request_v4(buf: Buffer, pos: int) -> tuple[Add
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             add_partitions_to_txn_topic.name = buf[pos:end].decode()
             pos = end
@@ -439,7 +440,7 @@ def _encode_add_partitions_to_txn_request_v4(message: AddPartitionsToTxnRequest,
         transactional_id = add_partitions_to_txn_transaction.transactional_id
         encoded = transactional_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(
             _put_qht(
@@ -455,7 +456,7 @@ def _encode_add_partitions_to_txn_request_v4(message: AddPartitionsToTxnRequest,
             name = add_partitions_to_txn_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = add_partitions_to_txn_topic.partitions
             n = len(partitions) + 1
@@ -609,7 +610,7 @@ def _decode_add_partitions_to_txn_response_v3(buf: Buffer, pos: int) -> tuple[Ad
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         add_partitions_to_txn_topic_result.name = buf[pos:end].decode()
         pos = end
@@ -659,7 +660,7 @@ def _encode_add_partitions_to_txn_response_v3(message: AddPartitionsToTxnRespons
         name = add_partitions_to_txn_topic_result.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         results_by_partition = add_partitions_to_txn_topic_result.results_by_partition
         n = len(results_by_partition) + 1
@@ -717,7 +718,7 @@ def _decode_add_partitions_to_txn_response_v4(buf: Buffer, pos: int) -> tuple[Ad
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         add_partitions_to_txn_result.transactional_id = buf[pos:end].decode()
         pos = end
@@ -731,7 +732,7 @@ def _decode_add_partitions_to_txn_response_v4(buf: Buffer, pos: int) -> tuple[Ad
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             add_partitions_to_txn_topic_result.name = buf[pos:end].decode()
             pos = end
@@ -786,7 +787,7 @@ def _encode_add_partitions_to_txn_response_v4(message: AddPartitionsToTxnRespons
         transactional_id = add_partitions_to_txn_result.transactional_id
         encoded = transactional_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topic_results = add_partitions_to_txn_result.topic_results
         n = len(topic_results) + 1
@@ -795,7 +796,7 @@ def _encode_add_partitions_to_txn_response_v4(message: AddPartitionsToTxnRespons
             name = add_partitions_to_txn_topic_result.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             results_by_partition = add_partitions_to_txn_topic_result.results_by_partition
             n = len(results_by_partition) + 1

@@ -21,9 +21,9 @@ from kafka_protocol.wire import (
     Uuid,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -129,7 +129,7 @@ def _decode_add_raft_voter_request_v0(buf: Buffer, pos: int) -> tuple[AddRaftVot
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -148,14 +148,14 @@ def _decode_add_raft_voter_request_v0(buf: Buffer, pos: int) -> tuple[AddRaftVot
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.host = buf[pos:end].decode()
         pos = end
@@ -186,7 +186,7 @@ def _encode_add_raft_voter_request_v0(message: AddRaftVoterRequest, out: list[Ch
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_iiu(message.timeout_ms, message.voter_id, message.voter_directory_id))
     listeners = message.listeners
@@ -196,12 +196,12 @@ def _encode_add_raft_voter_request_v0(message: AddRaftVoterRequest, out: list[Ch
         name = listener.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = listener.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_H(listener.port))
         if listener.unknown_tagged_fields:
@@ -235,7 +235,7 @@ def _decode_add_raft_voter_request_v1(buf: Buffer, pos: int) -> tuple[AddRaftVot
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -254,14 +254,14 @@ def _decode_add_raft_voter_request_v1(buf: Buffer, pos: int) -> tuple[AddRaftVot
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.host = buf[pos:end].decode()
         pos = end
@@ -291,7 +291,7 @@ def _encode_add_raft_voter_request_v1(message: AddRaftVoterRequest, out: list[Ch
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_iiu(message.timeout_ms, message.voter_id, message.voter_directory_id))
     listeners = message.listeners
@@ -301,12 +301,12 @@ def _encode_add_raft_voter_request_v1(message: AddRaftVoterRequest, out: list[Ch
         name = listener.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = listener.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_H(listener.port))
         if listener.unknown_tagged_fields:
@@ -355,7 +355,7 @@ def _decode_add_raft_voter_response_v0(buf: Buffer, pos: int) -> tuple[AddRaftVo
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -379,7 +379,7 @@ def _encode_add_raft_voter_response_v0(message: AddRaftVoterResponse, out: list[
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))

@@ -22,9 +22,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -296,14 +296,14 @@ def _decode_alter_client_quotas_request_v1(buf: Buffer, pos: int) -> tuple[Alter
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             entity_data.entity_type = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 entity_data.entity_name = buf[pos:end].decode()
@@ -326,7 +326,7 @@ def _decode_alter_client_quotas_request_v1(buf: Buffer, pos: int) -> tuple[Alter
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             op_data.key = buf[pos:end].decode()
             pos = end
@@ -367,7 +367,7 @@ def _encode_alter_client_quotas_request_v1(message: AlterClientQuotasRequest, ou
             entity_type = entity_data.entity_type
             encoded = entity_type.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             entity_name = entity_data.entity_name
             if entity_name is None:
@@ -375,7 +375,7 @@ def _encode_alter_client_quotas_request_v1(message: AlterClientQuotasRequest, ou
             else:
                 encoded = entity_name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if entity_data.unknown_tagged_fields:
                 out.append(tagged_fields([], entity_data.unknown_tagged_fields))
@@ -388,7 +388,7 @@ def _encode_alter_client_quotas_request_v1(message: AlterClientQuotasRequest, ou
             key = op_data.key
             encoded = key.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_dt(op_data.value, op_data.remove))
             if op_data.unknown_tagged_fields:
@@ -553,7 +553,7 @@ def _decode_alter_client_quotas_response_v1(buf: Buffer, pos: int) -> tuple[Alte
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             entry_data.error_message = buf[pos:end].decode()
@@ -570,14 +570,14 @@ def _decode_alter_client_quotas_response_v1(buf: Buffer, pos: int) -> tuple[Alte
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             entity_data.entity_type = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 entity_data.entity_name = buf[pos:end].decode()
@@ -618,7 +618,7 @@ def _encode_alter_client_quotas_response_v1(message: AlterClientQuotasResponse, 
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         entity = entry_data.entity
         n = len(entity) + 1
@@ -627,7 +627,7 @@ def _encode_alter_client_quotas_response_v1(message: AlterClientQuotasResponse, 
             entity_type = entity_data.entity_type
             encoded = entity_type.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             entity_name = entity_data.entity_name
             if entity_name is None:
@@ -635,7 +635,7 @@ def _encode_alter_client_quotas_response_v1(message: AlterClientQuotasResponse, 
             else:
                 encoded = entity_name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if entity_data.unknown_tagged_fields:
                 out.append(tagged_fields([], entity_data.unknown_tagged_fields))

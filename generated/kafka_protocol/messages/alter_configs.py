@@ -29,9 +29,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -258,7 +258,7 @@ def _decode_alter_configs_request_v2(buf: Buffer, pos: int) -> tuple[AlterConfig
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         alter_configs_resource.resource_name = buf[pos:end].decode()
         pos = end
@@ -272,14 +272,14 @@ def _decode_alter_configs_request_v2(buf: Buffer, pos: int) -> tuple[AlterConfig
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             alterable_config.name = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 alterable_config.value = buf[pos:end].decode()
@@ -318,7 +318,7 @@ def _encode_alter_configs_request_v2(message: AlterConfigsRequest, out: list[Chu
         resource_name = alter_configs_resource.resource_name
         encoded = resource_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         configs = alter_configs_resource.configs
         n = len(configs) + 1
@@ -327,7 +327,7 @@ def _encode_alter_configs_request_v2(message: AlterConfigsRequest, out: list[Chu
             name = alterable_config.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             value = alterable_config.value
             if value is None:
@@ -335,7 +335,7 @@ def _encode_alter_configs_request_v2(message: AlterConfigsRequest, out: list[Chu
             else:
                 encoded = value.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if alterable_config.unknown_tagged_fields:
                 out.append(tagged_fields([], alterable_config.unknown_tagged_fields))
@@ -473,7 +473,7 @@ def _decode_alter_configs_response_v2(buf: Buffer, pos: int) -> tuple[AlterConfi
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             alter_configs_resource_response.error_message = buf[pos:end].decode()
@@ -485,7 +485,7 @@ def _decode_alter_configs_response_v2(buf: Buffer, pos: int) -> tuple[AlterConfi
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         alter_configs_resource_response.resource_name = buf[pos:end].decode()
         pos = end
@@ -517,13 +517,13 @@ def _encode_alter_configs_response_v2(message: AlterConfigsResponse, out: list[C
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_b(alter_configs_resource_response.resource_type))
         resource_name = alter_configs_resource_response.resource_name
         encoded = resource_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         if alter_configs_resource_response.unknown_tagged_fields:
             out.append(tagged_fields([], alter_configs_resource_response.unknown_tagged_fields))

@@ -24,9 +24,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -217,7 +218,7 @@ def _decode_alter_partition_request_v0(buf: Buffer, pos: int) -> tuple[AlterPart
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -272,7 +273,7 @@ def _encode_alter_partition_request_v0(message: AlterPartitionRequest, out: list
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -335,7 +336,7 @@ def _decode_alter_partition_request_v1(buf: Buffer, pos: int) -> tuple[AlterPart
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -389,7 +390,7 @@ def _encode_alter_partition_request_v1(message: AlterPartitionRequest, out: list
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -703,7 +704,7 @@ def _decode_alter_partition_response_v0(buf: Buffer, pos: int) -> tuple[AlterPar
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -762,7 +763,7 @@ def _encode_alter_partition_response_v0(message: AlterPartitionResponse, out: li
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -830,7 +831,7 @@ def _decode_alter_partition_response_v1(buf: Buffer, pos: int) -> tuple[AlterPar
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -888,7 +889,7 @@ def _encode_alter_partition_response_v1(message: AlterPartitionResponse, out: li
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1

@@ -25,9 +25,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -237,7 +238,7 @@ def _decode_alter_replica_log_dirs_request_v2(buf: Buffer, pos: int) -> tuple[Al
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         alter_replica_log_dir.path = buf[pos:end].decode()
         pos = end
@@ -251,7 +252,7 @@ def _decode_alter_replica_log_dirs_request_v2(buf: Buffer, pos: int) -> tuple[Al
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             alter_replica_log_dir_topic.name = buf[pos:end].decode()
             pos = end
@@ -291,7 +292,7 @@ def _encode_alter_replica_log_dirs_request_v2(message: AlterReplicaLogDirsReques
         path = alter_replica_log_dir.path
         encoded = path.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = alter_replica_log_dir.topics
         n = len(topics) + 1
@@ -300,7 +301,7 @@ def _encode_alter_replica_log_dirs_request_v2(message: AlterReplicaLogDirsReques
             name = alter_replica_log_dir_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = alter_replica_log_dir_topic.partitions
             n = len(partitions) + 1
@@ -441,7 +442,7 @@ def _decode_alter_replica_log_dirs_response_v2(buf: Buffer, pos: int) -> tuple[A
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         alter_replica_log_dir_topic_result.topic_name = buf[pos:end].decode()
         pos = end
@@ -487,7 +488,7 @@ def _encode_alter_replica_log_dirs_response_v2(message: AlterReplicaLogDirsRespo
         topic_name = alter_replica_log_dir_topic_result.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = alter_replica_log_dir_topic_result.partitions
         n = len(partitions) + 1

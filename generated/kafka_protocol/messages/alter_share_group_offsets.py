@@ -20,9 +20,9 @@ from kafka_protocol.wire import (
     Uuid,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -160,7 +160,7 @@ def _decode_alter_share_group_offsets_request_v0(buf: Buffer, pos: int) -> tuple
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -174,7 +174,7 @@ def _decode_alter_share_group_offsets_request_v0(buf: Buffer, pos: int) -> tuple
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         alter_share_group_offsets_request_topic.topic_name = buf[pos:end].decode()
         pos = end
@@ -215,7 +215,7 @@ def _encode_alter_share_group_offsets_request_v0(message: AlterShareGroupOffsets
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -224,7 +224,7 @@ def _encode_alter_share_group_offsets_request_v0(message: AlterShareGroupOffsets
         topic_name = alter_share_group_offsets_request_topic.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = alter_share_group_offsets_request_topic.partitions
         n = len(partitions) + 1
@@ -291,7 +291,7 @@ def _decode_alter_share_group_offsets_response_v0(buf: Buffer, pos: int) -> tupl
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -308,7 +308,7 @@ def _decode_alter_share_group_offsets_response_v0(buf: Buffer, pos: int) -> tupl
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         alter_share_group_offsets_response_topic.topic_name = buf[pos:end].decode()
         pos = end
@@ -329,7 +329,7 @@ def _decode_alter_share_group_offsets_response_v0(buf: Buffer, pos: int) -> tupl
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 alter_share_group_offsets_response_partition.error_message = buf[pos:end].decode()
@@ -365,7 +365,7 @@ def _encode_alter_share_group_offsets_response_v0(message: AlterShareGroupOffset
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     responses = message.responses
     n = len(responses) + 1
@@ -374,7 +374,7 @@ def _encode_alter_share_group_offsets_response_v0(message: AlterShareGroupOffset
         topic_name = alter_share_group_offsets_response_topic.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_u(alter_share_group_offsets_response_topic.topic_id))
         partitions = alter_share_group_offsets_response_topic.partitions
@@ -393,7 +393,7 @@ def _encode_alter_share_group_offsets_response_v0(message: AlterShareGroupOffset
             else:
                 encoded = error_message_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if alter_share_group_offsets_response_partition.unknown_tagged_fields:
                 out.append(tagged_fields([], alter_share_group_offsets_response_partition.unknown_tagged_fields))

@@ -20,7 +20,8 @@ from kafka_protocol.wire import (
     long_count,
     long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -158,7 +159,7 @@ def _decode_alter_user_scram_credentials_request_v0(buf: Buffer, pos: int) -> tu
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         scram_credential_deletion.name = buf[pos:end].decode()
         pos = end
@@ -180,7 +181,7 @@ def _decode_alter_user_scram_credentials_request_v0(buf: Buffer, pos: int) -> tu
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         scram_credential_upsertion.name = buf[pos:end].decode()
         pos = end
@@ -223,7 +224,7 @@ def _encode_alter_user_scram_credentials_request_v0(message: AlterUserScramCrede
         name = scram_credential_deletion.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_b(scram_credential_deletion.mechanism))
         if scram_credential_deletion.unknown_tagged_fields:
@@ -237,7 +238,7 @@ def _encode_alter_user_scram_credentials_request_v0(message: AlterUserScramCrede
         name_2 = scram_credential_upsertion.name
         encoded = name_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_bi(scram_credential_upsertion.mechanism, scram_credential_upsertion.iterations))
         salt = scram_credential_upsertion.salt
@@ -300,7 +301,7 @@ def _decode_alter_user_scram_credentials_response_v0(buf: Buffer, pos: int) -> t
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         alter_user_scram_credentials_result.user = buf[pos:end].decode()
         pos = end
@@ -309,7 +310,7 @@ def _decode_alter_user_scram_credentials_response_v0(buf: Buffer, pos: int) -> t
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             alter_user_scram_credentials_result.error_message = buf[pos:end].decode()
@@ -340,7 +341,7 @@ def _encode_alter_user_scram_credentials_response_v0(message: AlterUserScramCred
         user = alter_user_scram_credentials_result.user
         encoded = user.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_h(alter_user_scram_credentials_result.error_code))
         error_message = alter_user_scram_credentials_result.error_message
@@ -349,7 +350,7 @@ def _encode_alter_user_scram_credentials_response_v0(message: AlterUserScramCred
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if alter_user_scram_credentials_result.unknown_tagged_fields:
             out.append(tagged_fields([], alter_user_scram_credentials_result.unknown_tagged_fields))

@@ -34,9 +34,10 @@ from kafka_protocol.wire import (
     check_count,
     check_tag,
     long_count,
-    long_length,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -205,14 +206,14 @@ def _decode_api_versions_request_v3(buf: Buffer, pos: int) -> tuple[ApiVersionsR
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.client_software_name = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.client_software_version = buf[pos:end].decode()
     pos = end
@@ -231,12 +232,12 @@ def _encode_api_versions_request_v3(message: ApiVersionsRequest, out: list[Chunk
     client_software_name = message.client_software_name
     encoded = client_software_name.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     client_software_version = message.client_software_version
     encoded = client_software_version.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -259,21 +260,21 @@ def _decode_api_versions_request_v5(buf: Buffer, pos: int) -> tuple[ApiVersionsR
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.client_software_name = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.client_software_version = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -295,12 +296,12 @@ def _encode_api_versions_request_v5(message: ApiVersionsRequest, out: list[Chunk
     client_software_name = message.client_software_name
     encoded = client_software_name.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     client_software_version = message.client_software_version
     encoded = client_software_version.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     cluster_id = message.cluster_id
     if cluster_id is None:
@@ -308,7 +309,7 @@ def _encode_api_versions_request_v5(message: ApiVersionsRequest, out: list[Chunk
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.node_id))
     if message.unknown_tagged_fields:
@@ -509,7 +510,7 @@ def _decode_api_versions_response_v3(buf: Buffer, pos: int) -> tuple[ApiVersions
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     supported_feature_key.name = buf[pos:end].decode()
                     pos = end
@@ -535,7 +536,7 @@ def _decode_api_versions_response_v3(buf: Buffer, pos: int) -> tuple[ApiVersions
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     finalized_feature_key.name = buf[pos:end].decode()
                     pos = end
@@ -593,7 +594,7 @@ def _encode_api_versions_response_v3(message: ApiVersionsResponse, out: list[Chu
                 name = supported_feature_key.name
                 encoded = name.encode()
                 n = len(encoded) + 1
-                part.append(BYTE[n] if n < 128 else uvarint(n))
+                part.append(BYTE[n] if n < 128 else string_size(n))
                 part.append(encoded)
                 part.append(_put_hh(supported_feature_key.min_version, supported_feature_key.max_version))
                 if supported_feature_key.unknown_tagged_fields:
@@ -614,7 +615,7 @@ def _encode_api_versions_response_v3(message: ApiVersionsResponse, out: list[Chu
                 name_2 = finalized_feature_key.name
                 encoded = name_2.encode()
                 n = len(encoded) + 1
-                part_3.append(BYTE[n] if n < 128 else uvarint(n))
+                part_3.append(BYTE[n] if n < 128 else string_size(n))
                 part_3.append(encoded)
                 part_3.append(
                     _put_hh(

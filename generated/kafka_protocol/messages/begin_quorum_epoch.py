@@ -26,9 +26,10 @@ from kafka_protocol.wire import (
     check_count,
     check_tag,
     long_count,
-    long_length,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -306,7 +307,7 @@ def _decode_begin_quorum_epoch_request_v1(buf: Buffer, pos: int) -> tuple[BeginQ
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -325,7 +326,7 @@ def _decode_begin_quorum_epoch_request_v1(buf: Buffer, pos: int) -> tuple[BeginQ
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -365,14 +366,14 @@ def _decode_begin_quorum_epoch_request_v1(buf: Buffer, pos: int) -> tuple[BeginQ
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_endpoint.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_endpoint.host = buf[pos:end].decode()
         pos = end
@@ -400,7 +401,7 @@ def _encode_begin_quorum_epoch_request_v1(message: BeginQuorumEpochRequest, out:
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.voter_id))
     topics = message.topics
@@ -410,7 +411,7 @@ def _encode_begin_quorum_epoch_request_v1(message: BeginQuorumEpochRequest, out:
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -439,12 +440,12 @@ def _encode_begin_quorum_epoch_request_v1(message: BeginQuorumEpochRequest, out:
         name = leader_endpoint.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = leader_endpoint.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_H(leader_endpoint.port))
         if leader_endpoint.unknown_tagged_fields:
@@ -590,7 +591,7 @@ def _decode_begin_quorum_epoch_response_v1(buf: Buffer, pos: int) -> tuple[Begin
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -645,7 +646,7 @@ def _decode_begin_quorum_epoch_response_v1(buf: Buffer, pos: int) -> tuple[Begin
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     node_endpoint.host = buf[pos:end].decode()
                     pos = end
@@ -677,7 +678,7 @@ def _encode_begin_quorum_epoch_response_v1(message: BeginQuorumEpochResponse, ou
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -711,7 +712,7 @@ def _encode_begin_quorum_epoch_response_v1(message: BeginQuorumEpochResponse, ou
                 host = node_endpoint.host
                 encoded = host.encode()
                 n = len(encoded) + 1
-                part.append(BYTE[n] if n < 128 else uvarint(n))
+                part.append(BYTE[n] if n < 128 else string_size(n))
                 part.append(encoded)
                 part.append(_put_H(node_endpoint.port))
                 if node_endpoint.unknown_tagged_fields:

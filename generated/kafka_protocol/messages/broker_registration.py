@@ -22,9 +22,9 @@ from kafka_protocol.wire import (
     Versions,
     array_struct,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -169,7 +169,7 @@ def _decode_broker_registration_request_v0(buf: Buffer, pos: int) -> tuple[Broke
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.cluster_id = buf[pos:end].decode()
     pos = end
@@ -185,14 +185,14 @@ def _decode_broker_registration_request_v0(buf: Buffer, pos: int) -> tuple[Broke
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.host = buf[pos:end].decode()
         pos = end
@@ -214,7 +214,7 @@ def _decode_broker_registration_request_v0(buf: Buffer, pos: int) -> tuple[Broke
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         feature.name = buf[pos:end].decode()
         pos = end
@@ -229,7 +229,7 @@ def _decode_broker_registration_request_v0(buf: Buffer, pos: int) -> tuple[Broke
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.rack = buf[pos:end].decode()
@@ -255,7 +255,7 @@ def _encode_broker_registration_request_v0(message: BrokerRegistrationRequest, o
     cluster_id = message.cluster_id
     encoded = cluster_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_u(message.incarnation_id))
     listeners = message.listeners
@@ -265,12 +265,12 @@ def _encode_broker_registration_request_v0(message: BrokerRegistrationRequest, o
         name = listener.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = listener.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_Hh(listener.port, listener.security_protocol))
         if listener.unknown_tagged_fields:
@@ -284,7 +284,7 @@ def _encode_broker_registration_request_v0(message: BrokerRegistrationRequest, o
         name_2 = feature.name
         encoded = name_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_hh(feature.min_supported_version, feature.max_supported_version))
         if feature.unknown_tagged_fields:
@@ -297,7 +297,7 @@ def _encode_broker_registration_request_v0(message: BrokerRegistrationRequest, o
     else:
         encoded = rack.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -334,7 +334,7 @@ def _decode_broker_registration_request_v1(buf: Buffer, pos: int) -> tuple[Broke
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.cluster_id = buf[pos:end].decode()
     pos = end
@@ -350,14 +350,14 @@ def _decode_broker_registration_request_v1(buf: Buffer, pos: int) -> tuple[Broke
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.host = buf[pos:end].decode()
         pos = end
@@ -379,7 +379,7 @@ def _decode_broker_registration_request_v1(buf: Buffer, pos: int) -> tuple[Broke
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         feature.name = buf[pos:end].decode()
         pos = end
@@ -394,7 +394,7 @@ def _decode_broker_registration_request_v1(buf: Buffer, pos: int) -> tuple[Broke
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.rack = buf[pos:end].decode()
@@ -419,7 +419,7 @@ def _encode_broker_registration_request_v1(message: BrokerRegistrationRequest, o
     cluster_id = message.cluster_id
     encoded = cluster_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_u(message.incarnation_id))
     listeners = message.listeners
@@ -429,12 +429,12 @@ def _encode_broker_registration_request_v1(message: BrokerRegistrationRequest, o
         name = listener.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = listener.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_Hh(listener.port, listener.security_protocol))
         if listener.unknown_tagged_fields:
@@ -448,7 +448,7 @@ def _encode_broker_registration_request_v1(message: BrokerRegistrationRequest, o
         name_2 = feature.name
         encoded = name_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_hh(feature.min_supported_version, feature.max_supported_version))
         if feature.unknown_tagged_fields:
@@ -461,7 +461,7 @@ def _encode_broker_registration_request_v1(message: BrokerRegistrationRequest, o
     else:
         encoded = rack.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_t(message.is_migrating_zk_broker))
     if message.unknown_tagged_fields:
@@ -500,7 +500,7 @@ def _decode_broker_registration_request_v2(buf: Buffer, pos: int) -> tuple[Broke
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.cluster_id = buf[pos:end].decode()
     pos = end
@@ -516,14 +516,14 @@ def _decode_broker_registration_request_v2(buf: Buffer, pos: int) -> tuple[Broke
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.host = buf[pos:end].decode()
         pos = end
@@ -545,7 +545,7 @@ def _decode_broker_registration_request_v2(buf: Buffer, pos: int) -> tuple[Broke
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         feature.name = buf[pos:end].decode()
         pos = end
@@ -560,7 +560,7 @@ def _decode_broker_registration_request_v2(buf: Buffer, pos: int) -> tuple[Broke
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.rack = buf[pos:end].decode()
@@ -591,7 +591,7 @@ def _encode_broker_registration_request_v2(message: BrokerRegistrationRequest, o
     cluster_id = message.cluster_id
     encoded = cluster_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_u(message.incarnation_id))
     listeners = message.listeners
@@ -601,12 +601,12 @@ def _encode_broker_registration_request_v2(message: BrokerRegistrationRequest, o
         name = listener.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = listener.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_Hh(listener.port, listener.security_protocol))
         if listener.unknown_tagged_fields:
@@ -620,7 +620,7 @@ def _encode_broker_registration_request_v2(message: BrokerRegistrationRequest, o
         name_2 = feature.name
         encoded = name_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_hh(feature.min_supported_version, feature.max_supported_version))
         if feature.unknown_tagged_fields:
@@ -633,7 +633,7 @@ def _encode_broker_registration_request_v2(message: BrokerRegistrationRequest, o
     else:
         encoded = rack.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_t(message.is_migrating_zk_broker))
     log_dirs = message.log_dirs
@@ -677,7 +677,7 @@ def _decode_broker_registration_request_v3(buf: Buffer, pos: int) -> tuple[Broke
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.cluster_id = buf[pos:end].decode()
     pos = end
@@ -693,14 +693,14 @@ def _decode_broker_registration_request_v3(buf: Buffer, pos: int) -> tuple[Broke
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.host = buf[pos:end].decode()
         pos = end
@@ -722,7 +722,7 @@ def _decode_broker_registration_request_v3(buf: Buffer, pos: int) -> tuple[Broke
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         feature.name = buf[pos:end].decode()
         pos = end
@@ -737,7 +737,7 @@ def _decode_broker_registration_request_v3(buf: Buffer, pos: int) -> tuple[Broke
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.rack = buf[pos:end].decode()
@@ -769,7 +769,7 @@ def _encode_broker_registration_request_v3(message: BrokerRegistrationRequest, o
     cluster_id = message.cluster_id
     encoded = cluster_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_u(message.incarnation_id))
     listeners = message.listeners
@@ -779,12 +779,12 @@ def _encode_broker_registration_request_v3(message: BrokerRegistrationRequest, o
         name = listener.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = listener.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_Hh(listener.port, listener.security_protocol))
         if listener.unknown_tagged_fields:
@@ -798,7 +798,7 @@ def _encode_broker_registration_request_v3(message: BrokerRegistrationRequest, o
         name_2 = feature.name
         encoded = name_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_hh(feature.min_supported_version, feature.max_supported_version))
         if feature.unknown_tagged_fields:
@@ -811,7 +811,7 @@ def _encode_broker_registration_request_v3(message: BrokerRegistrationRequest, o
     else:
         encoded = rack.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_t(message.is_migrating_zk_broker))
     log_dirs = message.log_dirs

@@ -23,10 +23,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -198,7 +198,7 @@ def _decode_consumer_group_describe_request_v0(buf: Buffer, pos: int) -> tuple[C
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.group_ids.append(buf[pos:end].decode())
         pos = end
@@ -220,7 +220,7 @@ def _encode_consumer_group_describe_request_v0(message: ConsumerGroupDescribeReq
     for text in group_ids:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_t(message.include_authorized_operations))
     if message.unknown_tagged_fields:
@@ -305,7 +305,7 @@ def _decode_consumer_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             described_group.error_message = buf[pos:end].decode()
@@ -315,14 +315,14 @@ def _decode_consumer_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_state = buf[pos:end].decode()
         pos = end
@@ -331,7 +331,7 @@ def _decode_consumer_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.assignor_name = buf[pos:end].decode()
         pos = end
@@ -345,14 +345,14 @@ def _decode_consumer_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.member_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.instance_id = buf[pos:end].decode()
@@ -362,7 +362,7 @@ def _decode_consumer_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.rack_id = buf[pos:end].decode()
@@ -374,14 +374,14 @@ def _decode_consumer_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_host = buf[pos:end].decode()
             pos = end
@@ -394,14 +394,14 @@ def _decode_consumer_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 member.subscribed_topic_names.append(buf[pos:end].decode())
                 pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.subscribed_topic_regex = buf[pos:end].decode()
@@ -421,7 +421,7 @@ def _decode_consumer_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_partitions.topic_name = buf[pos:end].decode()
                 pos = end
@@ -456,7 +456,7 @@ def _decode_consumer_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_partitions_2.topic_name = buf[pos:end].decode()
                 pos = end
@@ -515,23 +515,23 @@ def _encode_consumer_group_describe_response_v0(message: ConsumerGroupDescribeRe
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         group_id = described_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_state = described_group.group_state
         encoded = group_state.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_ii(described_group.group_epoch, described_group.assignment_epoch))
         assignor_name = described_group.assignor_name
         encoded = assignor_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         members = described_group.members
         n = len(members) + 1
@@ -540,7 +540,7 @@ def _encode_consumer_group_describe_response_v0(message: ConsumerGroupDescribeRe
             member_id = member.member_id
             encoded = member_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             instance_id = member.instance_id
             if instance_id is None:
@@ -548,7 +548,7 @@ def _encode_consumer_group_describe_response_v0(message: ConsumerGroupDescribeRe
             else:
                 encoded = instance_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             rack_id = member.rack_id
             if rack_id is None:
@@ -556,18 +556,18 @@ def _encode_consumer_group_describe_response_v0(message: ConsumerGroupDescribeRe
             else:
                 encoded = rack_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(_put_i(member.member_epoch))
             client_id = member.client_id
             encoded = client_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             client_host = member.client_host
             encoded = client_host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             subscribed_topic_names = member.subscribed_topic_names
             n = len(subscribed_topic_names) + 1
@@ -575,7 +575,7 @@ def _encode_consumer_group_describe_response_v0(message: ConsumerGroupDescribeRe
             for text in subscribed_topic_names:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             subscribed_topic_regex = member.subscribed_topic_regex
             if subscribed_topic_regex is None:
@@ -583,7 +583,7 @@ def _encode_consumer_group_describe_response_v0(message: ConsumerGroupDescribeRe
             else:
                 encoded = subscribed_topic_regex.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             assignment = member.assignment
             topic_partitions = assignment.topic_partitions
@@ -594,7 +594,7 @@ def _encode_consumer_group_describe_response_v0(message: ConsumerGroupDescribeRe
                 topic_name = topic_partitions_2.topic_name
                 encoded = topic_name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions = topic_partitions_2.partitions
                 n = len(partitions) + 1
@@ -618,7 +618,7 @@ def _encode_consumer_group_describe_response_v0(message: ConsumerGroupDescribeRe
                 topic_name_2 = topic_partitions_4.topic_name
                 encoded = topic_name_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_2 = topic_partitions_4.partitions
                 n = len(partitions_2) + 1
@@ -706,7 +706,7 @@ def _decode_consumer_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             described_group.error_message = buf[pos:end].decode()
@@ -716,14 +716,14 @@ def _decode_consumer_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_state = buf[pos:end].decode()
         pos = end
@@ -732,7 +732,7 @@ def _decode_consumer_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.assignor_name = buf[pos:end].decode()
         pos = end
@@ -746,14 +746,14 @@ def _decode_consumer_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.member_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.instance_id = buf[pos:end].decode()
@@ -763,7 +763,7 @@ def _decode_consumer_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.rack_id = buf[pos:end].decode()
@@ -775,14 +775,14 @@ def _decode_consumer_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_host = buf[pos:end].decode()
             pos = end
@@ -795,14 +795,14 @@ def _decode_consumer_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 member.subscribed_topic_names.append(buf[pos:end].decode())
                 pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.subscribed_topic_regex = buf[pos:end].decode()
@@ -822,7 +822,7 @@ def _decode_consumer_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_partitions.topic_name = buf[pos:end].decode()
                 pos = end
@@ -857,7 +857,7 @@ def _decode_consumer_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_partitions_2.topic_name = buf[pos:end].decode()
                 pos = end
@@ -917,23 +917,23 @@ def _encode_consumer_group_describe_response_v1(message: ConsumerGroupDescribeRe
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         group_id = described_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_state = described_group.group_state
         encoded = group_state.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_ii(described_group.group_epoch, described_group.assignment_epoch))
         assignor_name = described_group.assignor_name
         encoded = assignor_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         members = described_group.members
         n = len(members) + 1
@@ -942,7 +942,7 @@ def _encode_consumer_group_describe_response_v1(message: ConsumerGroupDescribeRe
             member_id = member.member_id
             encoded = member_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             instance_id = member.instance_id
             if instance_id is None:
@@ -950,7 +950,7 @@ def _encode_consumer_group_describe_response_v1(message: ConsumerGroupDescribeRe
             else:
                 encoded = instance_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             rack_id = member.rack_id
             if rack_id is None:
@@ -958,18 +958,18 @@ def _encode_consumer_group_describe_response_v1(message: ConsumerGroupDescribeRe
             else:
                 encoded = rack_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(_put_i(member.member_epoch))
             client_id = member.client_id
             encoded = client_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             client_host = member.client_host
             encoded = client_host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             subscribed_topic_names = member.subscribed_topic_names
             n = len(subscribed_topic_names) + 1
@@ -977,7 +977,7 @@ def _encode_consumer_group_describe_response_v1(message: ConsumerGroupDescribeRe
             for text in subscribed_topic_names:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             subscribed_topic_regex = member.subscribed_topic_regex
             if subscribed_topic_regex is None:
@@ -985,7 +985,7 @@ def _encode_consumer_group_describe_response_v1(message: ConsumerGroupDescribeRe
             else:
                 encoded = subscribed_topic_regex.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             assignment = member.assignment
             topic_partitions = assignment.topic_partitions
@@ -996,7 +996,7 @@ def _encode_consumer_group_describe_response_v1(message: ConsumerGroupDescribeRe
                 topic_name = topic_partitions_2.topic_name
                 encoded = topic_name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions = topic_partitions_2.partitions
                 n = len(partitions) + 1
@@ -1020,7 +1020,7 @@ def _encode_consumer_group_describe_response_v1(message: ConsumerGroupDescribeRe
                 topic_name_2 = topic_partitions_4.topic_name
                 encoded = topic_name_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_2 = topic_partitions_4.partitions
                 n = len(partitions_2) + 1

@@ -25,10 +25,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -182,14 +182,14 @@ def _decode_consumer_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -198,7 +198,7 @@ def _decode_consumer_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.instance_id = buf[pos:end].decode()
@@ -208,7 +208,7 @@ def _decode_consumer_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.rack_id = buf[pos:end].decode()
@@ -227,7 +227,7 @@ def _decode_consumer_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             message.subscribed_topic_names.append(buf[pos:end].decode())
             pos = end
@@ -236,7 +236,7 @@ def _decode_consumer_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.server_assignor = buf[pos:end].decode()
@@ -284,12 +284,12 @@ def _encode_consumer_group_heartbeat_request_v0(message: ConsumerGroupHeartbeatR
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.member_epoch))
     instance_id = message.instance_id
@@ -298,7 +298,7 @@ def _encode_consumer_group_heartbeat_request_v0(message: ConsumerGroupHeartbeatR
     else:
         encoded = instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     rack_id = message.rack_id
     if rack_id is None:
@@ -306,7 +306,7 @@ def _encode_consumer_group_heartbeat_request_v0(message: ConsumerGroupHeartbeatR
     else:
         encoded = rack_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.rebalance_timeout_ms))
     subscribed_topic_names = message.subscribed_topic_names
@@ -318,7 +318,7 @@ def _encode_consumer_group_heartbeat_request_v0(message: ConsumerGroupHeartbeatR
         for text in subscribed_topic_names:
             encoded = text.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
     server_assignor = message.server_assignor
     if server_assignor is None:
@@ -326,7 +326,7 @@ def _encode_consumer_group_heartbeat_request_v0(message: ConsumerGroupHeartbeatR
     else:
         encoded = server_assignor.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     topic_partitions = message.topic_partitions
     if topic_partitions is None:
@@ -375,14 +375,14 @@ def _decode_consumer_group_heartbeat_request_v1(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -391,7 +391,7 @@ def _decode_consumer_group_heartbeat_request_v1(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.instance_id = buf[pos:end].decode()
@@ -401,7 +401,7 @@ def _decode_consumer_group_heartbeat_request_v1(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.rack_id = buf[pos:end].decode()
@@ -420,7 +420,7 @@ def _decode_consumer_group_heartbeat_request_v1(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             message.subscribed_topic_names.append(buf[pos:end].decode())
             pos = end
@@ -429,7 +429,7 @@ def _decode_consumer_group_heartbeat_request_v1(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.subscribed_topic_regex = buf[pos:end].decode()
@@ -439,7 +439,7 @@ def _decode_consumer_group_heartbeat_request_v1(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.server_assignor = buf[pos:end].decode()
@@ -484,12 +484,12 @@ def _encode_consumer_group_heartbeat_request_v1(message: ConsumerGroupHeartbeatR
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.member_epoch))
     instance_id = message.instance_id
@@ -498,7 +498,7 @@ def _encode_consumer_group_heartbeat_request_v1(message: ConsumerGroupHeartbeatR
     else:
         encoded = instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     rack_id = message.rack_id
     if rack_id is None:
@@ -506,7 +506,7 @@ def _encode_consumer_group_heartbeat_request_v1(message: ConsumerGroupHeartbeatR
     else:
         encoded = rack_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.rebalance_timeout_ms))
     subscribed_topic_names = message.subscribed_topic_names
@@ -518,7 +518,7 @@ def _encode_consumer_group_heartbeat_request_v1(message: ConsumerGroupHeartbeatR
         for text in subscribed_topic_names:
             encoded = text.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
     subscribed_topic_regex = message.subscribed_topic_regex
     if subscribed_topic_regex is None:
@@ -526,7 +526,7 @@ def _encode_consumer_group_heartbeat_request_v1(message: ConsumerGroupHeartbeatR
     else:
         encoded = subscribed_topic_regex.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     server_assignor = message.server_assignor
     if server_assignor is None:
@@ -534,7 +534,7 @@ def _encode_consumer_group_heartbeat_request_v1(message: ConsumerGroupHeartbeatR
     else:
         encoded = server_assignor.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     topic_partitions = message.topic_partitions
     if topic_partitions is None:
@@ -603,7 +603,7 @@ def _decode_consumer_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -613,7 +613,7 @@ def _decode_consumer_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.member_id = buf[pos:end].decode()
@@ -674,7 +674,7 @@ def _encode_consumer_group_heartbeat_response_v0(message: ConsumerGroupHeartbeat
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     member_id = message.member_id
     if member_id is None:
@@ -682,7 +682,7 @@ def _encode_consumer_group_heartbeat_response_v0(message: ConsumerGroupHeartbeat
     else:
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_ii(message.member_epoch, message.heartbeat_interval_ms))
     assignment = message.assignment

@@ -22,8 +22,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -262,7 +263,7 @@ def _decode_controlled_shutdown_response_v3(buf: Buffer, pos: int) -> tuple[Cont
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         remaining_partition.topic_name = buf[pos:end].decode()
         pos = end
@@ -292,7 +293,7 @@ def _encode_controlled_shutdown_response_v3(message: ControlledShutdownResponse,
         topic_name = remaining_partition.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(remaining_partition.partition_index))
         if remaining_partition.unknown_tagged_fields:

@@ -20,9 +20,9 @@ from kafka_protocol.wire import (
     Uuid,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -157,14 +157,14 @@ def _decode_controller_registration_request_v0(buf: Buffer, pos: int) -> tuple[C
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.host = buf[pos:end].decode()
         pos = end
@@ -186,7 +186,7 @@ def _decode_controller_registration_request_v0(buf: Buffer, pos: int) -> tuple[C
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         feature.name = buf[pos:end].decode()
         pos = end
@@ -216,12 +216,12 @@ def _encode_controller_registration_request_v0(message: ControllerRegistrationRe
         name = listener.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = listener.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_Hh(listener.port, listener.security_protocol))
         if listener.unknown_tagged_fields:
@@ -235,7 +235,7 @@ def _encode_controller_registration_request_v0(message: ControllerRegistrationRe
         name_2 = feature.name
         encoded = name_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_hh(feature.min_supported_version, feature.max_supported_version))
         if feature.unknown_tagged_fields:
@@ -280,7 +280,7 @@ def _decode_controller_registration_response_v0(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -304,7 +304,7 @@ def _encode_controller_registration_response_v0(message: ControllerRegistrationR
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))

@@ -32,10 +32,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -245,7 +245,7 @@ def _decode_create_partitions_request_v2(buf: Buffer, pos: int) -> tuple[CreateP
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         create_partitions_topic.name = buf[pos:end].decode()
         pos = end
@@ -299,7 +299,7 @@ def _encode_create_partitions_request_v2(message: CreatePartitionsRequest, out: 
         name = create_partitions_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(create_partitions_topic.count))
         assignments = create_partitions_topic.assignments
@@ -446,7 +446,7 @@ def _decode_create_partitions_response_v2(buf: Buffer, pos: int) -> tuple[Create
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         create_partitions_topic_result.name = buf[pos:end].decode()
         pos = end
@@ -455,7 +455,7 @@ def _decode_create_partitions_response_v2(buf: Buffer, pos: int) -> tuple[Create
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             create_partitions_topic_result.error_message = buf[pos:end].decode()
@@ -486,7 +486,7 @@ def _encode_create_partitions_response_v2(message: CreatePartitionsResponse, out
         name = create_partitions_topic_result.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_h(create_partitions_topic_result.error_code))
         error_message = create_partitions_topic_result.error_message
@@ -495,7 +495,7 @@ def _encode_create_partitions_response_v2(message: CreatePartitionsResponse, out
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if create_partitions_topic_result.unknown_tagged_fields:
             out.append(tagged_fields([], create_partitions_topic_result.unknown_tagged_fields))

@@ -40,10 +40,11 @@ from kafka_protocol.wire import (
     check_tag,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -485,7 +486,7 @@ def _decode_create_topics_request_v5(buf: Buffer, pos: int) -> tuple[CreateTopic
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         creatable_topic.name = buf[pos:end].decode()
         pos = end
@@ -523,14 +524,14 @@ def _decode_create_topics_request_v5(buf: Buffer, pos: int) -> tuple[CreateTopic
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             creatable_topic_config.name = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 creatable_topic_config.value = buf[pos:end].decode()
@@ -568,7 +569,7 @@ def _encode_create_topics_request_v5(message: CreateTopicsRequest, out: list[Chu
         name = creatable_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_ih(creatable_topic.num_partitions, creatable_topic.replication_factor))
         assignments = creatable_topic.assignments
@@ -592,7 +593,7 @@ def _encode_create_topics_request_v5(message: CreateTopicsRequest, out: list[Chu
             name_2 = creatable_topic_config.name
             encoded = name_2.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             value = creatable_topic_config.value
             if value is None:
@@ -600,7 +601,7 @@ def _encode_create_topics_request_v5(message: CreateTopicsRequest, out: list[Chu
             else:
                 encoded = value.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if creatable_topic_config.unknown_tagged_fields:
                 out.append(tagged_fields([], creatable_topic_config.unknown_tagged_fields))
@@ -880,7 +881,7 @@ def _decode_create_topics_response_v5(buf: Buffer, pos: int) -> tuple[CreateTopi
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         creatable_topic_result.name = buf[pos:end].decode()
         pos = end
@@ -889,7 +890,7 @@ def _decode_create_topics_response_v5(buf: Buffer, pos: int) -> tuple[CreateTopi
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             creatable_topic_result.error_message = buf[pos:end].decode()
@@ -912,14 +913,14 @@ def _decode_create_topics_response_v5(buf: Buffer, pos: int) -> tuple[CreateTopi
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 creatable_topic_configs.name = buf[pos:end].decode()
                 pos = end
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     creatable_topic_configs.value = buf[pos:end].decode()
@@ -982,7 +983,7 @@ def _encode_create_topics_response_v5(message: CreateTopicsResponse, out: list[C
         name = creatable_topic_result.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_h(creatable_topic_result.error_code))
         error_message = creatable_topic_result.error_message
@@ -991,7 +992,7 @@ def _encode_create_topics_response_v5(message: CreateTopicsResponse, out: list[C
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(
             _put_ih(
@@ -1009,7 +1010,7 @@ def _encode_create_topics_response_v5(message: CreateTopicsResponse, out: list[C
                 name_2 = creatable_topic_configs.name
                 encoded = name_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 value = creatable_topic_configs.value
                 if value is None:
@@ -1017,7 +1018,7 @@ def _encode_create_topics_response_v5(message: CreateTopicsResponse, out: list[C
                 else:
                     encoded = value.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 out.append(
                     _put_tbt(
@@ -1085,7 +1086,7 @@ def _decode_create_topics_response_v7(buf: Buffer, pos: int) -> tuple[CreateTopi
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         creatable_topic_result.name = buf[pos:end].decode()
         pos = end
@@ -1094,7 +1095,7 @@ def _decode_create_topics_response_v7(buf: Buffer, pos: int) -> tuple[CreateTopi
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             creatable_topic_result.error_message = buf[pos:end].decode()
@@ -1117,14 +1118,14 @@ def _decode_create_topics_response_v7(buf: Buffer, pos: int) -> tuple[CreateTopi
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 creatable_topic_configs.name = buf[pos:end].decode()
                 pos = end
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     creatable_topic_configs.value = buf[pos:end].decode()
@@ -1186,7 +1187,7 @@ def _encode_create_topics_response_v7(message: CreateTopicsResponse, out: list[C
         name = creatable_topic_result.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_uh(creatable_topic_result.topic_id, creatable_topic_result.error_code))
         error_message = creatable_topic_result.error_message
@@ -1195,7 +1196,7 @@ def _encode_create_topics_response_v7(message: CreateTopicsResponse, out: list[C
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(
             _put_ih(
@@ -1213,7 +1214,7 @@ def _encode_create_topics_response_v7(message: CreateTopicsResponse, out: list[C
                 name_2 = creatable_topic_configs.name
                 encoded = name_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 value = creatable_topic_configs.value
                 if value is None:
@@ -1221,7 +1222,7 @@ def _encode_create_topics_response_v7(message: CreateTopicsResponse, out: list[C
                 else:
                     encoded = value.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 out.append(
                     _put_tbt(

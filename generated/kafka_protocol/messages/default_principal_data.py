@@ -17,10 +17,10 @@ from kafka_protocol.wire import (
     Codec,
     Message,
     Versions,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
-    uvarint,
 )
 
 __all__ = [
@@ -70,14 +70,14 @@ def _decode_default_principal_data_v0(buf: Buffer, pos: int) -> tuple[DefaultPri
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.type = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.name_ = buf[pos:end].decode()
     pos = end
@@ -96,12 +96,12 @@ def _encode_default_principal_data_v0(message: DefaultPrincipalData, out: list[C
     type = message.type
     encoded = type.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     name_ = message.name_
     encoded = name_.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_t(message.token_authenticated))
     if message.unknown_tagged_fields:

@@ -29,9 +29,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -154,7 +154,7 @@ def _decode_delete_groups_request_v2(buf: Buffer, pos: int) -> tuple[DeleteGroup
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.groups_names.append(buf[pos:end].decode())
         pos = end
@@ -174,7 +174,7 @@ def _encode_delete_groups_request_v2(message: DeleteGroupsRequest, out: list[Chu
     for text in groups_names:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -281,7 +281,7 @@ def _decode_delete_groups_response_v2(buf: Buffer, pos: int) -> tuple[DeleteGrou
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         deletable_group_result.group_id = buf[pos:end].decode()
         pos = end
@@ -312,7 +312,7 @@ def _encode_delete_groups_response_v2(message: DeleteGroupsResponse, out: list[C
         group_id = deletable_group_result.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_h(deletable_group_result.error_code))
         if deletable_group_result.unknown_tagged_fields:
@@ -351,7 +351,7 @@ def _decode_delete_groups_response_v3(buf: Buffer, pos: int) -> tuple[DeleteGrou
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         deletable_group_result.group_id = buf[pos:end].decode()
         pos = end
@@ -360,7 +360,7 @@ def _decode_delete_groups_response_v3(buf: Buffer, pos: int) -> tuple[DeleteGrou
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             deletable_group_result.error_message = buf[pos:end].decode()
@@ -391,7 +391,7 @@ def _encode_delete_groups_response_v3(message: DeleteGroupsResponse, out: list[C
         group_id = deletable_group_result.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_h(deletable_group_result.error_code))
         error_message = deletable_group_result.error_message
@@ -400,7 +400,7 @@ def _encode_delete_groups_response_v3(message: DeleteGroupsResponse, out: list[C
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if deletable_group_result.unknown_tagged_fields:
             out.append(tagged_fields([], deletable_group_result.unknown_tagged_fields))

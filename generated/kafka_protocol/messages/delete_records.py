@@ -28,8 +28,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -232,7 +233,7 @@ def _decode_delete_records_request_v2(buf: Buffer, pos: int) -> tuple[DeleteReco
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         delete_records_topic.name = buf[pos:end].decode()
         pos = end
@@ -276,7 +277,7 @@ def _encode_delete_records_request_v2(message: DeleteRecordsRequest, out: list[C
         name = delete_records_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = delete_records_topic.partitions
         n = len(partitions) + 1
@@ -422,7 +423,7 @@ def _decode_delete_records_response_v2(buf: Buffer, pos: int) -> tuple[DeleteRec
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         delete_records_topic_result.name = buf[pos:end].decode()
         pos = end
@@ -469,7 +470,7 @@ def _encode_delete_records_response_v2(message: DeleteRecordsResponse, out: list
         name = delete_records_topic_result.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = delete_records_topic_result.partitions
         n = len(partitions) + 1

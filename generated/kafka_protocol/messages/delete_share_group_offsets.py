@@ -20,9 +20,9 @@ from kafka_protocol.wire import (
     Uuid,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -126,7 +126,7 @@ def _decode_delete_share_group_offsets_request_v0(buf: Buffer, pos: int) -> tupl
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -140,7 +140,7 @@ def _decode_delete_share_group_offsets_request_v0(buf: Buffer, pos: int) -> tupl
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         delete_share_group_offsets_request_topic.topic_name = buf[pos:end].decode()
         pos = end
@@ -163,7 +163,7 @@ def _encode_delete_share_group_offsets_request_v0(message: DeleteShareGroupOffse
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -172,7 +172,7 @@ def _encode_delete_share_group_offsets_request_v0(message: DeleteShareGroupOffse
         topic_name = delete_share_group_offsets_request_topic.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         if delete_share_group_offsets_request_topic.unknown_tagged_fields:
             out.append(tagged_fields([], delete_share_group_offsets_request_topic.unknown_tagged_fields))
@@ -222,7 +222,7 @@ def _decode_delete_share_group_offsets_response_v0(buf: Buffer, pos: int) -> tup
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -239,7 +239,7 @@ def _decode_delete_share_group_offsets_response_v0(buf: Buffer, pos: int) -> tup
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         delete_share_group_offsets_response_topic.topic_name = buf[pos:end].decode()
         pos = end
@@ -251,7 +251,7 @@ def _decode_delete_share_group_offsets_response_v0(buf: Buffer, pos: int) -> tup
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             delete_share_group_offsets_response_topic.error_message = buf[pos:end].decode()
@@ -281,7 +281,7 @@ def _encode_delete_share_group_offsets_response_v0(message: DeleteShareGroupOffs
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     responses = message.responses
     n = len(responses) + 1
@@ -290,7 +290,7 @@ def _encode_delete_share_group_offsets_response_v0(message: DeleteShareGroupOffs
         topic_name = delete_share_group_offsets_response_topic.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(
             _put_uh(
@@ -304,7 +304,7 @@ def _encode_delete_share_group_offsets_response_v0(message: DeleteShareGroupOffs
         else:
             encoded = error_message_2.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if delete_share_group_offsets_response_topic.unknown_tagged_fields:
             out.append(tagged_fields([], delete_share_group_offsets_response_topic.unknown_tagged_fields))

@@ -20,9 +20,9 @@ from kafka_protocol.wire import (
     Uuid,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -149,7 +149,7 @@ def _decode_delete_share_group_state_request_v0(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -196,7 +196,7 @@ def _encode_delete_share_group_state_request_v0(message: DeleteShareGroupStateRe
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -275,7 +275,7 @@ def _decode_delete_share_group_state_response_v0(buf: Buffer, pos: int) -> tuple
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_result.error_message = buf[pos:end].decode()
@@ -320,7 +320,7 @@ def _encode_delete_share_group_state_response_v0(message: DeleteShareGroupStateR
             else:
                 encoded = error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if partition_result.unknown_tagged_fields:
                 out.append(tagged_fields([], partition_result.unknown_tagged_fields))

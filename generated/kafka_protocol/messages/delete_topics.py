@@ -35,9 +35,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -192,7 +192,7 @@ def _decode_delete_topics_request_v4(buf: Buffer, pos: int) -> tuple[DeleteTopic
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.topic_names.append(buf[pos:end].decode())
         pos = end
@@ -217,7 +217,7 @@ def _encode_delete_topics_request_v4(message: DeleteTopicsRequest, out: list[Chu
     for text in topic_names:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.timeout_ms))
     if message.unknown_tagged_fields:
@@ -249,7 +249,7 @@ def _decode_delete_topics_request_v6(buf: Buffer, pos: int) -> tuple[DeleteTopic
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             delete_topic_state.name = buf[pos:end].decode()
@@ -287,7 +287,7 @@ def _encode_delete_topics_request_v6(message: DeleteTopicsRequest, out: list[Chu
         else:
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_u(delete_topic_state.topic_id))
         if delete_topic_state.unknown_tagged_fields:
@@ -461,7 +461,7 @@ def _decode_delete_topics_response_v4(buf: Buffer, pos: int) -> tuple[DeleteTopi
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         deletable_topic_result.name = buf[pos:end].decode()
         pos = end
@@ -495,7 +495,7 @@ def _encode_delete_topics_response_v4(message: DeleteTopicsResponse, out: list[C
             raise EncodeError("DeletableTopicResult.name is null, which this version forbids")
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_h(deletable_topic_result.error_code))
         if deletable_topic_result.unknown_tagged_fields:
@@ -534,7 +534,7 @@ def _decode_delete_topics_response_v5(buf: Buffer, pos: int) -> tuple[DeleteTopi
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         deletable_topic_result.name = buf[pos:end].decode()
         pos = end
@@ -543,7 +543,7 @@ def _decode_delete_topics_response_v5(buf: Buffer, pos: int) -> tuple[DeleteTopi
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             deletable_topic_result.error_message = buf[pos:end].decode()
@@ -577,7 +577,7 @@ def _encode_delete_topics_response_v5(message: DeleteTopicsResponse, out: list[C
             raise EncodeError("DeletableTopicResult.name is null, which this version forbids")
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_h(deletable_topic_result.error_code))
         error_message = deletable_topic_result.error_message
@@ -586,7 +586,7 @@ def _encode_delete_topics_response_v5(message: DeleteTopicsResponse, out: list[C
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if deletable_topic_result.unknown_tagged_fields:
             out.append(tagged_fields([], deletable_topic_result.unknown_tagged_fields))
@@ -625,7 +625,7 @@ def _decode_delete_topics_response_v6(buf: Buffer, pos: int) -> tuple[DeleteTopi
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             deletable_topic_result.name = buf[pos:end].decode()
@@ -637,7 +637,7 @@ def _decode_delete_topics_response_v6(buf: Buffer, pos: int) -> tuple[DeleteTopi
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             deletable_topic_result.error_message = buf[pos:end].decode()
@@ -671,7 +671,7 @@ def _encode_delete_topics_response_v6(message: DeleteTopicsResponse, out: list[C
         else:
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_uh(deletable_topic_result.topic_id, deletable_topic_result.error_code))
         error_message = deletable_topic_result.error_message
@@ -680,7 +680,7 @@ def _encode_delete_topics_response_v6(message: DeleteTopicsResponse, out: list[C
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if deletable_topic_result.unknown_tagged_fields:
             out.append(tagged_fields([], deletable_topic_result.unknown_tagged_fields))

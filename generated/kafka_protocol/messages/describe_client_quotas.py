@@ -22,9 +22,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -236,7 +236,7 @@ def _decode_describe_client_quotas_request_v1(buf: Buffer, pos: int) -> tuple[De
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         component_data.entity_type = buf[pos:end].decode()
         pos = end
@@ -245,7 +245,7 @@ def _decode_describe_client_quotas_request_v1(buf: Buffer, pos: int) -> tuple[De
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             component_data.match = buf[pos:end].decode()
@@ -277,7 +277,7 @@ def _encode_describe_client_quotas_request_v1(message: DescribeClientQuotasReque
         entity_type = component_data.entity_type
         encoded = entity_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_b(component_data.match_type))
         match = component_data.match
@@ -286,7 +286,7 @@ def _encode_describe_client_quotas_request_v1(message: DescribeClientQuotasReque
         else:
             encoded = match.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if component_data.unknown_tagged_fields:
             out.append(tagged_fields([], component_data.unknown_tagged_fields))
@@ -475,7 +475,7 @@ def _decode_describe_client_quotas_response_v1(buf: Buffer, pos: int) -> tuple[D
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -500,14 +500,14 @@ def _decode_describe_client_quotas_response_v1(buf: Buffer, pos: int) -> tuple[D
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 entity_data.entity_type = buf[pos:end].decode()
                 pos = end
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     entity_data.entity_name = buf[pos:end].decode()
@@ -530,7 +530,7 @@ def _decode_describe_client_quotas_response_v1(buf: Buffer, pos: int) -> tuple[D
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 value_data.key = buf[pos:end].decode()
                 pos = end
@@ -567,7 +567,7 @@ def _encode_describe_client_quotas_response_v1(message: DescribeClientQuotasResp
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     entries = message.entries
     if entries is None:
@@ -583,7 +583,7 @@ def _encode_describe_client_quotas_response_v1(message: DescribeClientQuotasResp
                 entity_type = entity_data.entity_type
                 encoded = entity_type.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 entity_name = entity_data.entity_name
                 if entity_name is None:
@@ -591,7 +591,7 @@ def _encode_describe_client_quotas_response_v1(message: DescribeClientQuotasResp
                 else:
                     encoded = entity_name.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 if entity_data.unknown_tagged_fields:
                     out.append(tagged_fields([], entity_data.unknown_tagged_fields))
@@ -604,7 +604,7 @@ def _encode_describe_client_quotas_response_v1(message: DescribeClientQuotasResp
                 key = value_data.key
                 encoded = key.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_d(value_data.value))
                 if value_data.unknown_tagged_fields:

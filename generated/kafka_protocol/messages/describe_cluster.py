@@ -26,9 +26,9 @@ from kafka_protocol.wire import (
     Message,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -282,7 +282,7 @@ def _decode_describe_cluster_response_v0(buf: Buffer, pos: int) -> tuple[Describ
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -292,7 +292,7 @@ def _decode_describe_cluster_response_v0(buf: Buffer, pos: int) -> tuple[Describ
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.cluster_id = buf[pos:end].decode()
     pos = end
@@ -310,7 +310,7 @@ def _decode_describe_cluster_response_v0(buf: Buffer, pos: int) -> tuple[Describ
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_cluster_broker.host = buf[pos:end].decode()
         pos = end
@@ -319,7 +319,7 @@ def _decode_describe_cluster_response_v0(buf: Buffer, pos: int) -> tuple[Describ
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             describe_cluster_broker.rack = buf[pos:end].decode()
@@ -355,12 +355,12 @@ def _encode_describe_cluster_response_v0(message: DescribeClusterResponse, out: 
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     cluster_id = message.cluster_id
     encoded = cluster_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.controller_id))
     brokers = message.brokers
@@ -373,7 +373,7 @@ def _encode_describe_cluster_response_v0(message: DescribeClusterResponse, out: 
         host = describe_cluster_broker.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(describe_cluster_broker.port))
         rack = describe_cluster_broker.rack
@@ -382,7 +382,7 @@ def _encode_describe_cluster_response_v0(message: DescribeClusterResponse, out: 
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if describe_cluster_broker.unknown_tagged_fields:
             out.append(tagged_fields([], describe_cluster_broker.unknown_tagged_fields))
@@ -421,7 +421,7 @@ def _decode_describe_cluster_response_v1(buf: Buffer, pos: int) -> tuple[Describ
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -433,7 +433,7 @@ def _decode_describe_cluster_response_v1(buf: Buffer, pos: int) -> tuple[Describ
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.cluster_id = buf[pos:end].decode()
     pos = end
@@ -451,7 +451,7 @@ def _decode_describe_cluster_response_v1(buf: Buffer, pos: int) -> tuple[Describ
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_cluster_broker.host = buf[pos:end].decode()
         pos = end
@@ -460,7 +460,7 @@ def _decode_describe_cluster_response_v1(buf: Buffer, pos: int) -> tuple[Describ
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             describe_cluster_broker.rack = buf[pos:end].decode()
@@ -493,13 +493,13 @@ def _encode_describe_cluster_response_v1(message: DescribeClusterResponse, out: 
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_b(message.endpoint_type))
     cluster_id = message.cluster_id
     encoded = cluster_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.controller_id))
     brokers = message.brokers
@@ -512,7 +512,7 @@ def _encode_describe_cluster_response_v1(message: DescribeClusterResponse, out: 
         host = describe_cluster_broker.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(describe_cluster_broker.port))
         rack = describe_cluster_broker.rack
@@ -521,7 +521,7 @@ def _encode_describe_cluster_response_v1(message: DescribeClusterResponse, out: 
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if describe_cluster_broker.unknown_tagged_fields:
             out.append(tagged_fields([], describe_cluster_broker.unknown_tagged_fields))
@@ -561,7 +561,7 @@ def _decode_describe_cluster_response_v2(buf: Buffer, pos: int) -> tuple[Describ
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -573,7 +573,7 @@ def _decode_describe_cluster_response_v2(buf: Buffer, pos: int) -> tuple[Describ
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.cluster_id = buf[pos:end].decode()
     pos = end
@@ -591,7 +591,7 @@ def _decode_describe_cluster_response_v2(buf: Buffer, pos: int) -> tuple[Describ
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_cluster_broker.host = buf[pos:end].decode()
         pos = end
@@ -600,7 +600,7 @@ def _decode_describe_cluster_response_v2(buf: Buffer, pos: int) -> tuple[Describ
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             describe_cluster_broker.rack = buf[pos:end].decode()
@@ -634,13 +634,13 @@ def _encode_describe_cluster_response_v2(message: DescribeClusterResponse, out: 
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_b(message.endpoint_type))
     cluster_id = message.cluster_id
     encoded = cluster_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.controller_id))
     brokers = message.brokers
@@ -651,7 +651,7 @@ def _encode_describe_cluster_response_v2(message: DescribeClusterResponse, out: 
         host = describe_cluster_broker.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(describe_cluster_broker.port))
         rack = describe_cluster_broker.rack
@@ -660,7 +660,7 @@ def _encode_describe_cluster_response_v2(message: DescribeClusterResponse, out: 
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_t(describe_cluster_broker.is_fenced))
         if describe_cluster_broker.unknown_tagged_fields:

@@ -31,9 +31,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -444,7 +444,7 @@ def _decode_describe_configs_request_v4(buf: Buffer, pos: int) -> tuple[Describe
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_configs_resource.resource_name = buf[pos:end].decode()
         pos = end
@@ -458,7 +458,7 @@ def _decode_describe_configs_request_v4(buf: Buffer, pos: int) -> tuple[Describe
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 describe_configs_resource.configuration_keys.append(buf[pos:end].decode())
                 pos = end
@@ -490,7 +490,7 @@ def _encode_describe_configs_request_v4(message: DescribeConfigsRequest, out: li
         resource_name = describe_configs_resource.resource_name
         encoded = resource_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         configuration_keys = describe_configs_resource.configuration_keys
         if configuration_keys is None:
@@ -501,7 +501,7 @@ def _encode_describe_configs_request_v4(message: DescribeConfigsRequest, out: li
             for text in configuration_keys:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
         if describe_configs_resource.unknown_tagged_fields:
             out.append(tagged_fields([], describe_configs_resource.unknown_tagged_fields))
@@ -1100,7 +1100,7 @@ def _decode_describe_configs_response_v4(buf: Buffer, pos: int) -> tuple[Describ
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             describe_configs_result.error_message = buf[pos:end].decode()
@@ -1112,7 +1112,7 @@ def _decode_describe_configs_response_v4(buf: Buffer, pos: int) -> tuple[Describ
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_configs_result.resource_name = buf[pos:end].decode()
         pos = end
@@ -1126,14 +1126,14 @@ def _decode_describe_configs_response_v4(buf: Buffer, pos: int) -> tuple[Describ
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             describe_configs_resource_result.name = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 describe_configs_resource_result.value = buf[pos:end].decode()
@@ -1156,14 +1156,14 @@ def _decode_describe_configs_response_v4(buf: Buffer, pos: int) -> tuple[Describ
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 describe_configs_synonym.name = buf[pos:end].decode()
                 pos = end
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     describe_configs_synonym.value = buf[pos:end].decode()
@@ -1183,7 +1183,7 @@ def _decode_describe_configs_response_v4(buf: Buffer, pos: int) -> tuple[Describ
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 describe_configs_resource_result.documentation = buf[pos:end].decode()
@@ -1225,13 +1225,13 @@ def _encode_describe_configs_response_v4(message: DescribeConfigsResponse, out: 
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_b(describe_configs_result.resource_type))
         resource_name = describe_configs_result.resource_name
         encoded = resource_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         configs = describe_configs_result.configs
         n = len(configs) + 1
@@ -1242,7 +1242,7 @@ def _encode_describe_configs_response_v4(message: DescribeConfigsResponse, out: 
             name = describe_configs_resource_result.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             value = describe_configs_resource_result.value
             if value is None:
@@ -1250,7 +1250,7 @@ def _encode_describe_configs_response_v4(message: DescribeConfigsResponse, out: 
             else:
                 encoded = value.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(
                 _put_tbt(
@@ -1266,7 +1266,7 @@ def _encode_describe_configs_response_v4(message: DescribeConfigsResponse, out: 
                 name_2 = describe_configs_synonym.name
                 encoded = name_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 value_2 = describe_configs_synonym.value
                 if value_2 is None:
@@ -1274,7 +1274,7 @@ def _encode_describe_configs_response_v4(message: DescribeConfigsResponse, out: 
                 else:
                     encoded = value_2.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 out.append(_put_b(describe_configs_synonym.source))
                 if describe_configs_synonym.unknown_tagged_fields:
@@ -1288,7 +1288,7 @@ def _encode_describe_configs_response_v4(message: DescribeConfigsResponse, out: 
             else:
                 encoded = documentation.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if describe_configs_resource_result.unknown_tagged_fields:
                 out.append(tagged_fields([], describe_configs_resource_result.unknown_tagged_fields))

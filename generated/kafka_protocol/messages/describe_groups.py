@@ -35,7 +35,8 @@ from kafka_protocol.wire import (
     long_count,
     long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -240,7 +241,7 @@ def _decode_describe_groups_request_v5(buf: Buffer, pos: int) -> tuple[DescribeG
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.groups.append(buf[pos:end].decode())
         pos = end
@@ -262,7 +263,7 @@ def _encode_describe_groups_request_v5(message: DescribeGroupsRequest, out: list
     for text in groups:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_t(message.include_authorized_operations))
     if message.unknown_tagged_fields:
@@ -1008,28 +1009,28 @@ def _decode_describe_groups_response_v5(buf: Buffer, pos: int) -> tuple[Describe
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_state = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.protocol_type = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.protocol_data = buf[pos:end].decode()
         pos = end
@@ -1043,14 +1044,14 @@ def _decode_describe_groups_response_v5(buf: Buffer, pos: int) -> tuple[Describe
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             described_group_member.member_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 described_group_member.group_instance_id = buf[pos:end].decode()
@@ -1060,14 +1061,14 @@ def _decode_describe_groups_response_v5(buf: Buffer, pos: int) -> tuple[Describe
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             described_group_member.client_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             described_group_member.client_host = buf[pos:end].decode()
             pos = end
@@ -1121,22 +1122,22 @@ def _encode_describe_groups_response_v5(message: DescribeGroupsResponse, out: li
         group_id = described_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_state = described_group.group_state
         encoded = group_state.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         protocol_type = described_group.protocol_type
         encoded = protocol_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         protocol_data = described_group.protocol_data
         encoded = protocol_data.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         members = described_group.members
         n = len(members) + 1
@@ -1145,7 +1146,7 @@ def _encode_describe_groups_response_v5(message: DescribeGroupsResponse, out: li
             member_id = described_group_member.member_id
             encoded = member_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             group_instance_id = described_group_member.group_instance_id
             if group_instance_id is None:
@@ -1153,17 +1154,17 @@ def _encode_describe_groups_response_v5(message: DescribeGroupsResponse, out: li
             else:
                 encoded = group_instance_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             client_id = described_group_member.client_id
             encoded = client_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             client_host = described_group_member.client_host
             encoded = client_host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             member_metadata = described_group_member.member_metadata
             n = len(member_metadata) + 1
@@ -1228,7 +1229,7 @@ def _decode_describe_groups_response_v6(buf: Buffer, pos: int) -> tuple[Describe
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             described_group.error_message = buf[pos:end].decode()
@@ -1238,28 +1239,28 @@ def _decode_describe_groups_response_v6(buf: Buffer, pos: int) -> tuple[Describe
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_state = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.protocol_type = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.protocol_data = buf[pos:end].decode()
         pos = end
@@ -1273,14 +1274,14 @@ def _decode_describe_groups_response_v6(buf: Buffer, pos: int) -> tuple[Describe
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             described_group_member.member_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 described_group_member.group_instance_id = buf[pos:end].decode()
@@ -1290,14 +1291,14 @@ def _decode_describe_groups_response_v6(buf: Buffer, pos: int) -> tuple[Describe
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             described_group_member.client_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             described_group_member.client_host = buf[pos:end].decode()
             pos = end
@@ -1351,27 +1352,27 @@ def _encode_describe_groups_response_v6(message: DescribeGroupsResponse, out: li
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         group_id = described_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_state = described_group.group_state
         encoded = group_state.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         protocol_type = described_group.protocol_type
         encoded = protocol_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         protocol_data = described_group.protocol_data
         encoded = protocol_data.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         members = described_group.members
         n = len(members) + 1
@@ -1380,7 +1381,7 @@ def _encode_describe_groups_response_v6(message: DescribeGroupsResponse, out: li
             member_id = described_group_member.member_id
             encoded = member_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             group_instance_id = described_group_member.group_instance_id
             if group_instance_id is None:
@@ -1388,17 +1389,17 @@ def _encode_describe_groups_response_v6(message: DescribeGroupsResponse, out: li
             else:
                 encoded = group_instance_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             client_id = described_group_member.client_id
             encoded = client_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             client_host = described_group_member.client_host
             encoded = client_host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             member_metadata = described_group_member.member_metadata
             n = len(member_metadata) + 1

@@ -25,9 +25,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -240,7 +241,7 @@ def _decode_describe_log_dirs_request_v2(buf: Buffer, pos: int) -> tuple[Describ
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             describable_log_dir_topic.topic = buf[pos:end].decode()
             pos = end
@@ -279,7 +280,7 @@ def _encode_describe_log_dirs_request_v2(message: DescribeLogDirsRequest, out: l
             topic = describable_log_dir_topic.topic
             encoded = topic.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = describable_log_dir_topic.partitions
             n = len(partitions) + 1
@@ -472,7 +473,7 @@ def _decode_describe_log_dirs_response_v2(buf: Buffer, pos: int) -> tuple[Descri
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_log_dirs_result.log_dir = buf[pos:end].decode()
         pos = end
@@ -486,7 +487,7 @@ def _decode_describe_log_dirs_response_v2(buf: Buffer, pos: int) -> tuple[Descri
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             describe_log_dirs_topic.name = buf[pos:end].decode()
             pos = end
@@ -545,7 +546,7 @@ def _encode_describe_log_dirs_response_v2(message: DescribeLogDirsResponse, out:
         log_dir = describe_log_dirs_result.log_dir
         encoded = log_dir.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = describe_log_dirs_result.topics
         n = len(topics) + 1
@@ -554,7 +555,7 @@ def _encode_describe_log_dirs_response_v2(message: DescribeLogDirsResponse, out:
             name = describe_log_dirs_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = describe_log_dirs_topic.partitions
             n = len(partitions) + 1
@@ -623,7 +624,7 @@ def _decode_describe_log_dirs_response_v3(buf: Buffer, pos: int) -> tuple[Descri
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_log_dirs_result.log_dir = buf[pos:end].decode()
         pos = end
@@ -637,7 +638,7 @@ def _decode_describe_log_dirs_response_v3(buf: Buffer, pos: int) -> tuple[Descri
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             describe_log_dirs_topic.name = buf[pos:end].decode()
             pos = end
@@ -695,7 +696,7 @@ def _encode_describe_log_dirs_response_v3(message: DescribeLogDirsResponse, out:
         log_dir = describe_log_dirs_result.log_dir
         encoded = log_dir.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = describe_log_dirs_result.topics
         n = len(topics) + 1
@@ -704,7 +705,7 @@ def _encode_describe_log_dirs_response_v3(message: DescribeLogDirsResponse, out:
             name = describe_log_dirs_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = describe_log_dirs_topic.partitions
             n = len(partitions) + 1
@@ -775,7 +776,7 @@ def _decode_describe_log_dirs_response_v4(buf: Buffer, pos: int) -> tuple[Descri
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_log_dirs_result.log_dir = buf[pos:end].decode()
         pos = end
@@ -789,7 +790,7 @@ def _decode_describe_log_dirs_response_v4(buf: Buffer, pos: int) -> tuple[Descri
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             describe_log_dirs_topic.name = buf[pos:end].decode()
             pos = end
@@ -847,7 +848,7 @@ def _encode_describe_log_dirs_response_v4(message: DescribeLogDirsResponse, out:
         log_dir = describe_log_dirs_result.log_dir
         encoded = log_dir.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = describe_log_dirs_result.topics
         n = len(topics) + 1
@@ -856,7 +857,7 @@ def _encode_describe_log_dirs_response_v4(message: DescribeLogDirsResponse, out:
             name = describe_log_dirs_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = describe_log_dirs_topic.partitions
             n = len(partitions) + 1
@@ -929,7 +930,7 @@ def _decode_describe_log_dirs_response_v5(buf: Buffer, pos: int) -> tuple[Descri
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_log_dirs_result.log_dir = buf[pos:end].decode()
         pos = end
@@ -943,7 +944,7 @@ def _decode_describe_log_dirs_response_v5(buf: Buffer, pos: int) -> tuple[Descri
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             describe_log_dirs_topic.name = buf[pos:end].decode()
             pos = end
@@ -1004,7 +1005,7 @@ def _encode_describe_log_dirs_response_v5(message: DescribeLogDirsResponse, out:
         log_dir = describe_log_dirs_result.log_dir
         encoded = log_dir.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = describe_log_dirs_result.topics
         n = len(topics) + 1
@@ -1013,7 +1014,7 @@ def _encode_describe_log_dirs_response_v5(message: DescribeLogDirsResponse, out:
             name = describe_log_dirs_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = describe_log_dirs_topic.partitions
             n = len(partitions) + 1

@@ -21,10 +21,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -167,7 +167,7 @@ def _decode_describe_producers_request_v0(buf: Buffer, pos: int) -> tuple[Descri
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_request.name = buf[pos:end].decode()
         pos = end
@@ -201,7 +201,7 @@ def _encode_describe_producers_request_v0(message: DescribeProducersRequest, out
         name = topic_request.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_indexes = topic_request.partition_indexes
         n = len(partition_indexes) + 1
@@ -271,7 +271,7 @@ def _decode_describe_producers_response_v0(buf: Buffer, pos: int) -> tuple[Descr
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_response.name = buf[pos:end].decode()
         pos = end
@@ -287,7 +287,7 @@ def _decode_describe_producers_response_v0(buf: Buffer, pos: int) -> tuple[Descr
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_response.error_message = buf[pos:end].decode()
@@ -346,7 +346,7 @@ def _encode_describe_producers_response_v0(message: DescribeProducersResponse, o
         name = topic_response.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_response.partitions
         n = len(partitions) + 1
@@ -359,7 +359,7 @@ def _encode_describe_producers_response_v0(message: DescribeProducersResponse, o
             else:
                 encoded = error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             active_producers = partition_response.active_producers
             n = len(active_producers) + 1

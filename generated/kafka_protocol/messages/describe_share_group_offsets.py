@@ -23,10 +23,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -191,7 +191,7 @@ def _decode_describe_share_group_offsets_request_v0(buf: Buffer, pos: int) -> tu
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_share_group_offsets_request_group.group_id = buf[pos:end].decode()
         pos = end
@@ -206,7 +206,7 @@ def _decode_describe_share_group_offsets_request_v0(buf: Buffer, pos: int) -> tu
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 describe_share_group_offsets_request_topic.topic_name = buf[pos:end].decode()
                 pos = end
@@ -248,7 +248,7 @@ def _encode_describe_share_group_offsets_request_v0(message: DescribeShareGroupO
         group_id = describe_share_group_offsets_request_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = describe_share_group_offsets_request_group.topics
         if topics is None:
@@ -260,7 +260,7 @@ def _encode_describe_share_group_offsets_request_v0(message: DescribeShareGroupO
                 topic_name = describe_share_group_offsets_request_topic.topic_name
                 encoded = topic_name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions = describe_share_group_offsets_request_topic.partitions
                 n = len(partitions) + 1
@@ -337,7 +337,7 @@ def _decode_describe_share_group_offsets_response_v0(buf: Buffer, pos: int) -> t
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_share_group_offsets_response_group.group_id = buf[pos:end].decode()
         pos = end
@@ -351,7 +351,7 @@ def _decode_describe_share_group_offsets_response_v0(buf: Buffer, pos: int) -> t
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             describe_share_group_offsets_response_topic.topic_name = buf[pos:end].decode()
             pos = end
@@ -374,7 +374,7 @@ def _decode_describe_share_group_offsets_response_v0(buf: Buffer, pos: int) -> t
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     describe_share_group_offsets_response_partition.error_message = buf[pos:end].decode()
@@ -399,7 +399,7 @@ def _decode_describe_share_group_offsets_response_v0(buf: Buffer, pos: int) -> t
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             describe_share_group_offsets_response_group.error_message = buf[pos:end].decode()
@@ -430,7 +430,7 @@ def _encode_describe_share_group_offsets_response_v0(message: DescribeShareGroup
         group_id = describe_share_group_offsets_response_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = describe_share_group_offsets_response_group.topics
         n = len(topics) + 1
@@ -439,7 +439,7 @@ def _encode_describe_share_group_offsets_response_v0(message: DescribeShareGroup
             topic_name = describe_share_group_offsets_response_topic.topic_name
             encoded = topic_name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_u(describe_share_group_offsets_response_topic.topic_id))
             partitions = describe_share_group_offsets_response_topic.partitions
@@ -460,7 +460,7 @@ def _encode_describe_share_group_offsets_response_v0(message: DescribeShareGroup
                 else:
                     encoded = error_message.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 if describe_share_group_offsets_response_partition.unknown_tagged_fields:
                     out.append(tagged_fields([], describe_share_group_offsets_response_partition.unknown_tagged_fields))
@@ -477,7 +477,7 @@ def _encode_describe_share_group_offsets_response_v0(message: DescribeShareGroup
         else:
             encoded = error_message_2.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if describe_share_group_offsets_response_group.unknown_tagged_fields:
             out.append(tagged_fields([], describe_share_group_offsets_response_group.unknown_tagged_fields))
@@ -527,7 +527,7 @@ def _decode_describe_share_group_offsets_response_v1(buf: Buffer, pos: int) -> t
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_share_group_offsets_response_group.group_id = buf[pos:end].decode()
         pos = end
@@ -541,7 +541,7 @@ def _decode_describe_share_group_offsets_response_v1(buf: Buffer, pos: int) -> t
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             describe_share_group_offsets_response_topic.topic_name = buf[pos:end].decode()
             pos = end
@@ -565,7 +565,7 @@ def _decode_describe_share_group_offsets_response_v1(buf: Buffer, pos: int) -> t
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     describe_share_group_offsets_response_partition.error_message = buf[pos:end].decode()
@@ -589,7 +589,7 @@ def _decode_describe_share_group_offsets_response_v1(buf: Buffer, pos: int) -> t
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             describe_share_group_offsets_response_group.error_message = buf[pos:end].decode()
@@ -620,7 +620,7 @@ def _encode_describe_share_group_offsets_response_v1(message: DescribeShareGroup
         group_id = describe_share_group_offsets_response_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = describe_share_group_offsets_response_group.topics
         n = len(topics) + 1
@@ -629,7 +629,7 @@ def _encode_describe_share_group_offsets_response_v1(message: DescribeShareGroup
             topic_name = describe_share_group_offsets_response_topic.topic_name
             encoded = topic_name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_u(describe_share_group_offsets_response_topic.topic_id))
             partitions = describe_share_group_offsets_response_topic.partitions
@@ -651,7 +651,7 @@ def _encode_describe_share_group_offsets_response_v1(message: DescribeShareGroup
                 else:
                     encoded = error_message.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 if describe_share_group_offsets_response_partition.unknown_tagged_fields:
                     out.append(tagged_fields([], describe_share_group_offsets_response_partition.unknown_tagged_fields))
@@ -668,7 +668,7 @@ def _encode_describe_share_group_offsets_response_v1(message: DescribeShareGroup
         else:
             encoded = error_message_2.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if describe_share_group_offsets_response_group.unknown_tagged_fields:
             out.append(tagged_fields([], describe_share_group_offsets_response_group.unknown_tagged_fields))

@@ -29,10 +29,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -213,7 +213,7 @@ def _decode_describe_topic_partitions_request_v0(buf: Buffer, pos: int) -> tuple
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_request.name = buf[pos:end].decode()
         pos = end
@@ -232,7 +232,7 @@ def _decode_describe_topic_partitions_request_v0(buf: Buffer, pos: int) -> tuple
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         cursor.topic_name = buf[pos:end].decode()
         pos = end
@@ -264,7 +264,7 @@ def _encode_describe_topic_partitions_request_v0(message: DescribeTopicPartition
         name = topic_request.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         if topic_request.unknown_tagged_fields:
             out.append(tagged_fields([], topic_request.unknown_tagged_fields))
@@ -279,7 +279,7 @@ def _encode_describe_topic_partitions_request_v0(message: DescribeTopicPartition
         topic_name = cursor.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(cursor.partition_index))
         if cursor.unknown_tagged_fields:
@@ -353,7 +353,7 @@ def _decode_describe_topic_partitions_response_v0(buf: Buffer, pos: int) -> tupl
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             describe_topic_partitions_response_topic.name = buf[pos:end].decode()
@@ -441,7 +441,7 @@ def _decode_describe_topic_partitions_response_v0(buf: Buffer, pos: int) -> tupl
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         cursor.topic_name = buf[pos:end].decode()
         pos = end
@@ -478,7 +478,7 @@ def _encode_describe_topic_partitions_response_v0(message: DescribeTopicPartitio
         else:
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(
             _put_ut(
@@ -546,7 +546,7 @@ def _encode_describe_topic_partitions_response_v0(message: DescribeTopicPartitio
         topic_name = cursor.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(cursor.partition_index))
         if cursor.unknown_tagged_fields:

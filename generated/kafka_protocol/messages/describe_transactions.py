@@ -21,9 +21,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -135,7 +136,7 @@ def _decode_describe_transactions_request_v0(buf: Buffer, pos: int) -> tuple[Des
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.transactional_ids.append(buf[pos:end].decode())
         pos = end
@@ -155,7 +156,7 @@ def _encode_describe_transactions_request_v0(message: DescribeTransactionsReques
     for text in transactional_ids:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -215,14 +216,14 @@ def _decode_describe_transactions_response_v0(buf: Buffer, pos: int) -> tuple[De
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         transaction_state.transactional_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         transaction_state.transaction_state = buf[pos:end].decode()
         pos = end
@@ -243,7 +244,7 @@ def _decode_describe_transactions_response_v0(buf: Buffer, pos: int) -> tuple[De
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             topic_data.topic = buf[pos:end].decode()
             pos = end
@@ -285,12 +286,12 @@ def _encode_describe_transactions_response_v0(message: DescribeTransactionsRespo
         transactional_id = transaction_state.transactional_id
         encoded = transactional_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         transaction_state_2 = transaction_state.transaction_state
         encoded = transaction_state_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(
             _put_iqqh(
@@ -307,7 +308,7 @@ def _encode_describe_transactions_response_v0(message: DescribeTransactionsRespo
             topic = topic_data.topic
             encoded = topic.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = topic_data.partitions
             n = len(partitions) + 1

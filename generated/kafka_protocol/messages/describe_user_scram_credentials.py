@@ -18,9 +18,9 @@ from kafka_protocol.wire import (
     Message,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -144,7 +144,7 @@ def _decode_describe_user_scram_credentials_request_v0(buf: Buffer, pos: int) ->
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             user_name.name = buf[pos:end].decode()
             pos = end
@@ -176,7 +176,7 @@ def _encode_describe_user_scram_credentials_request_v0(message: DescribeUserScra
             name = user_name.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             if user_name.unknown_tagged_fields:
                 out.append(tagged_fields([], user_name.unknown_tagged_fields))
@@ -229,7 +229,7 @@ def _decode_describe_user_scram_credentials_response_v0(buf: Buffer, pos: int) -
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -246,7 +246,7 @@ def _decode_describe_user_scram_credentials_response_v0(buf: Buffer, pos: int) -
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         describe_user_scram_credentials_result.user = buf[pos:end].decode()
         pos = end
@@ -255,7 +255,7 @@ def _decode_describe_user_scram_credentials_response_v0(buf: Buffer, pos: int) -
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             describe_user_scram_credentials_result.error_message = buf[pos:end].decode()
@@ -300,7 +300,7 @@ def _encode_describe_user_scram_credentials_response_v0(message: DescribeUserScr
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     results = message.results
     n = len(results) + 1
@@ -309,7 +309,7 @@ def _encode_describe_user_scram_credentials_response_v0(message: DescribeUserScr
         user = describe_user_scram_credentials_result.user
         encoded = user.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_h(describe_user_scram_credentials_result.error_code))
         error_message_2 = describe_user_scram_credentials_result.error_message
@@ -318,7 +318,7 @@ def _encode_describe_user_scram_credentials_response_v0(message: DescribeUserScr
         else:
             encoded = error_message_2.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         credential_infos = describe_user_scram_credentials_result.credential_infos
         n = len(credential_infos) + 1

@@ -33,10 +33,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -303,7 +303,7 @@ def _decode_elect_leaders_request_v2(buf: Buffer, pos: int) -> tuple[ElectLeader
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             topic_partitions.topic = buf[pos:end].decode()
             pos = end
@@ -345,7 +345,7 @@ def _encode_elect_leaders_request_v2(message: ElectLeadersRequest, out: list[Chu
             topic = topic_partitions_2.topic
             encoded = topic.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = topic_partitions_2.partitions
             n = len(partitions) + 1
@@ -579,7 +579,7 @@ def _decode_elect_leaders_response_v2(buf: Buffer, pos: int) -> tuple[ElectLeade
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         replica_election_result.topic = buf[pos:end].decode()
         pos = end
@@ -595,7 +595,7 @@ def _decode_elect_leaders_response_v2(buf: Buffer, pos: int) -> tuple[ElectLeade
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_result.error_message = buf[pos:end].decode()
@@ -632,7 +632,7 @@ def _encode_elect_leaders_response_v2(message: ElectLeadersResponse, out: list[C
         topic = replica_election_result.topic
         encoded = topic.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_result = replica_election_result.partition_result
         n = len(partition_result) + 1
@@ -645,7 +645,7 @@ def _encode_elect_leaders_response_v2(message: ElectLeadersResponse, out: list[C
             else:
                 encoded = error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if partition_result_2.unknown_tagged_fields:
                 out.append(tagged_fields([], partition_result_2.unknown_tagged_fields))

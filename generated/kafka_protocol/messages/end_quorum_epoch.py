@@ -29,10 +29,11 @@ from kafka_protocol.wire import (
     check_tag,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -335,7 +336,7 @@ def _decode_end_quorum_epoch_request_v1(buf: Buffer, pos: int) -> tuple[EndQuoru
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -352,7 +353,7 @@ def _decode_end_quorum_epoch_request_v1(buf: Buffer, pos: int) -> tuple[EndQuoru
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -407,14 +408,14 @@ def _decode_end_quorum_epoch_request_v1(buf: Buffer, pos: int) -> tuple[EndQuoru
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_endpoint.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_endpoint.host = buf[pos:end].decode()
         pos = end
@@ -442,7 +443,7 @@ def _encode_end_quorum_epoch_request_v1(message: EndQuorumEpochRequest, out: lis
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -451,7 +452,7 @@ def _encode_end_quorum_epoch_request_v1(message: EndQuorumEpochRequest, out: lis
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -488,12 +489,12 @@ def _encode_end_quorum_epoch_request_v1(message: EndQuorumEpochRequest, out: lis
         name = leader_endpoint.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = leader_endpoint.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_H(leader_endpoint.port))
         if leader_endpoint.unknown_tagged_fields:
@@ -639,7 +640,7 @@ def _decode_end_quorum_epoch_response_v1(buf: Buffer, pos: int) -> tuple[EndQuor
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -694,7 +695,7 @@ def _decode_end_quorum_epoch_response_v1(buf: Buffer, pos: int) -> tuple[EndQuor
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     node_endpoint.host = buf[pos:end].decode()
                     pos = end
@@ -726,7 +727,7 @@ def _encode_end_quorum_epoch_response_v1(message: EndQuorumEpochResponse, out: l
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -760,7 +761,7 @@ def _encode_end_quorum_epoch_response_v1(message: EndQuorumEpochResponse, out: l
                 host = node_endpoint.host
                 encoded = host.encode()
                 n = len(encoded) + 1
-                part.append(BYTE[n] if n < 128 else uvarint(n))
+                part.append(BYTE[n] if n < 128 else string_size(n))
                 part.append(encoded)
                 part.append(_put_H(node_endpoint.port))
                 if node_endpoint.unknown_tagged_fields:

@@ -19,10 +19,10 @@ from kafka_protocol.wire import (
     Fault,
     Message,
     Versions,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
-    uvarint,
 )
 
 __all__ = [
@@ -139,7 +139,7 @@ def _decode_end_txn_request_v3(buf: Buffer, pos: int) -> tuple[EndTxnRequest, in
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.transactional_id = buf[pos:end].decode()
     pos = end
@@ -158,7 +158,7 @@ def _encode_end_txn_request_v3(message: EndTxnRequest, out: list[Chunk]) -> None
     transactional_id = message.transactional_id
     encoded = transactional_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_qht(message.producer_id, message.producer_epoch, message.committed))
     if message.unknown_tagged_fields:

@@ -51,10 +51,11 @@ from kafka_protocol.wire import (
     check_tag,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -1371,7 +1372,7 @@ def _decode_fetch_request_v12(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         fetch_topic.topic = buf[pos:end].decode()
         pos = end
@@ -1416,7 +1417,7 @@ def _decode_fetch_request_v12(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         forgotten_topic.topic = buf[pos:end].decode()
         pos = end
@@ -1437,7 +1438,7 @@ def _decode_fetch_request_v12(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.rack_id = buf[pos:end].decode()
     pos = end
@@ -1458,7 +1459,7 @@ def _decode_fetch_request_v12(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     message.cluster_id = buf[pos:end].decode()
@@ -1502,7 +1503,7 @@ def _encode_fetch_request_v12(message: FetchRequest, out: list[Chunk]) -> None:
         topic = fetch_topic.topic
         encoded = topic.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = fetch_topic.partitions
         n = len(partitions) + 1
@@ -1533,7 +1534,7 @@ def _encode_fetch_request_v12(message: FetchRequest, out: list[Chunk]) -> None:
         topic_2 = forgotten_topic.topic
         encoded = topic_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions_2 = forgotten_topic.partitions
         n = len(partitions_2) + 1
@@ -1547,7 +1548,7 @@ def _encode_fetch_request_v12(message: FetchRequest, out: list[Chunk]) -> None:
     rack_id = message.rack_id
     encoded = rack_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     if message.cluster_id is not None or message.unknown_tagged_fields:
         known: list[tuple[int, list[Chunk]]] = []
@@ -1556,7 +1557,7 @@ def _encode_fetch_request_v12(message: FetchRequest, out: list[Chunk]) -> None:
             cluster_id = message.cluster_id
             encoded = cluster_id.encode()
             n = len(encoded) + 1
-            part.append(BYTE[n] if n < 128 else uvarint(n))
+            part.append(BYTE[n] if n < 128 else string_size(n))
             part.append(encoded)
             known.append((0, part))
         out.append(tagged_fields(known, message.unknown_tagged_fields))
@@ -1672,7 +1673,7 @@ def _decode_fetch_request_v13(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.rack_id = buf[pos:end].decode()
     pos = end
@@ -1693,7 +1694,7 @@ def _decode_fetch_request_v13(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     message.cluster_id = buf[pos:end].decode()
@@ -1774,7 +1775,7 @@ def _encode_fetch_request_v13(message: FetchRequest, out: list[Chunk]) -> None:
     rack_id = message.rack_id
     encoded = rack_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     if message.cluster_id is not None or message.unknown_tagged_fields:
         known: list[tuple[int, list[Chunk]]] = []
@@ -1783,7 +1784,7 @@ def _encode_fetch_request_v13(message: FetchRequest, out: list[Chunk]) -> None:
             cluster_id = message.cluster_id
             encoded = cluster_id.encode()
             n = len(encoded) + 1
-            part.append(BYTE[n] if n < 128 else uvarint(n))
+            part.append(BYTE[n] if n < 128 else string_size(n))
             part.append(encoded)
             known.append((0, part))
         out.append(tagged_fields(known, message.unknown_tagged_fields))
@@ -1901,7 +1902,7 @@ def _decode_fetch_request_v15(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.rack_id = buf[pos:end].decode()
     pos = end
@@ -1923,7 +1924,7 @@ def _decode_fetch_request_v15(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     message.cluster_id = buf[pos:end].decode()
@@ -2007,7 +2008,7 @@ def _encode_fetch_request_v15(message: FetchRequest, out: list[Chunk]) -> None:
     rack_id = message.rack_id
     encoded = rack_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     if (
         message.cluster_id is not None
@@ -2023,7 +2024,7 @@ def _encode_fetch_request_v15(message: FetchRequest, out: list[Chunk]) -> None:
             cluster_id = message.cluster_id
             encoded = cluster_id.encode()
             n = len(encoded) + 1
-            part.append(BYTE[n] if n < 128 else uvarint(n))
+            part.append(BYTE[n] if n < 128 else string_size(n))
             part.append(encoded)
             known.append((0, part))
         if (
@@ -2172,7 +2173,7 @@ def _decode_fetch_request_v17(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.rack_id = buf[pos:end].decode()
     pos = end
@@ -2194,7 +2195,7 @@ def _decode_fetch_request_v17(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     message.cluster_id = buf[pos:end].decode()
@@ -2286,7 +2287,7 @@ def _encode_fetch_request_v17(message: FetchRequest, out: list[Chunk]) -> None:
     rack_id = message.rack_id
     encoded = rack_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     if (
         message.cluster_id is not None
@@ -2302,7 +2303,7 @@ def _encode_fetch_request_v17(message: FetchRequest, out: list[Chunk]) -> None:
             cluster_id = message.cluster_id
             encoded = cluster_id.encode()
             n = len(encoded) + 1
-            part_2.append(BYTE[n] if n < 128 else uvarint(n))
+            part_2.append(BYTE[n] if n < 128 else string_size(n))
             part_2.append(encoded)
             known_2.append((0, part_2))
         if (
@@ -2455,7 +2456,7 @@ def _decode_fetch_request_v18(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.rack_id = buf[pos:end].decode()
     pos = end
@@ -2477,7 +2478,7 @@ def _decode_fetch_request_v18(buf: Buffer, pos: int) -> tuple[FetchRequest, int]
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     message.cluster_id = buf[pos:end].decode()
@@ -2574,7 +2575,7 @@ def _encode_fetch_request_v18(message: FetchRequest, out: list[Chunk]) -> None:
     rack_id = message.rack_id
     encoded = rack_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     if (
         message.cluster_id is not None
@@ -2590,7 +2591,7 @@ def _encode_fetch_request_v18(message: FetchRequest, out: list[Chunk]) -> None:
             cluster_id = message.cluster_id
             encoded = cluster_id.encode()
             n = len(encoded) + 1
-            part_3.append(BYTE[n] if n < 128 else uvarint(n))
+            part_3.append(BYTE[n] if n < 128 else string_size(n))
             part_3.append(encoded)
             known_2.append((0, part_3))
         if (
@@ -3616,7 +3617,7 @@ def _decode_fetch_response_v12(buf: Buffer, pos: int) -> tuple[FetchResponse, in
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         fetchable_topic_response.topic = buf[pos:end].decode()
         pos = end
@@ -3742,7 +3743,7 @@ def _encode_fetch_response_v12(message: FetchResponse, out: list[Chunk]) -> None
         topic = fetchable_topic_response.topic
         encoded = topic.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = fetchable_topic_response.partitions
         n = len(partitions) + 1
@@ -4306,7 +4307,7 @@ def _decode_fetch_response_v16(buf: Buffer, pos: int) -> tuple[FetchResponse, in
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     node_endpoint.host = buf[pos:end].decode()
                     pos = end
@@ -4315,7 +4316,7 @@ def _decode_fetch_response_v16(buf: Buffer, pos: int) -> tuple[FetchResponse, in
                     n = buf[pos]
                     pos += 1
                     if n > 127:
-                        n, pos = read_uvarint(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     if n:
                         end = pos + n - 1
                         node_endpoint.rack = buf[pos:end].decode()
@@ -4456,7 +4457,7 @@ def _encode_fetch_response_v16(message: FetchResponse, out: list[Chunk]) -> None
                 host = node_endpoint.host
                 encoded = host.encode()
                 n = len(encoded) + 1
-                part_4.append(BYTE[n] if n < 128 else uvarint(n))
+                part_4.append(BYTE[n] if n < 128 else string_size(n))
                 part_4.append(encoded)
                 part_4.append(_put_i(node_endpoint.port))
                 rack = node_endpoint.rack
@@ -4465,7 +4466,7 @@ def _encode_fetch_response_v16(message: FetchResponse, out: list[Chunk]) -> None
                 else:
                     encoded = rack.encode()
                     n = len(encoded) + 1
-                    part_4.append(BYTE[n] if n < 128 else uvarint(n))
+                    part_4.append(BYTE[n] if n < 128 else string_size(n))
                     part_4.append(encoded)
                 if node_endpoint.unknown_tagged_fields:
                     part_4.append(tagged_fields([], node_endpoint.unknown_tagged_fields))

@@ -26,6 +26,8 @@ from kafka_protocol.wire import (
     long_length,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -259,7 +261,7 @@ def _decode_fetch_snapshot_request_v0(buf: Buffer, pos: int) -> tuple[FetchSnaps
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_snapshot.name = buf[pos:end].decode()
         pos = end
@@ -311,7 +313,7 @@ def _decode_fetch_snapshot_request_v0(buf: Buffer, pos: int) -> tuple[FetchSnaps
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     message.cluster_id = buf[pos:end].decode()
@@ -338,7 +340,7 @@ def _encode_fetch_snapshot_request_v0(message: FetchSnapshotRequest, out: list[C
         name = topic_snapshot.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_snapshot.partitions
         n = len(partitions) + 1
@@ -367,7 +369,7 @@ def _encode_fetch_snapshot_request_v0(message: FetchSnapshotRequest, out: list[C
             cluster_id = message.cluster_id
             encoded = cluster_id.encode()
             n = len(encoded) + 1
-            part.append(BYTE[n] if n < 128 else uvarint(n))
+            part.append(BYTE[n] if n < 128 else string_size(n))
             part.append(encoded)
             known.append((0, part))
         out.append(tagged_fields(known, message.unknown_tagged_fields))
@@ -411,7 +413,7 @@ def _decode_fetch_snapshot_request_v1(buf: Buffer, pos: int) -> tuple[FetchSnaps
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_snapshot.name = buf[pos:end].decode()
         pos = end
@@ -479,7 +481,7 @@ def _decode_fetch_snapshot_request_v1(buf: Buffer, pos: int) -> tuple[FetchSnaps
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     message.cluster_id = buf[pos:end].decode()
@@ -506,7 +508,7 @@ def _encode_fetch_snapshot_request_v1(message: FetchSnapshotRequest, out: list[C
         name = topic_snapshot.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_snapshot.partitions
         n = len(partitions) + 1
@@ -543,7 +545,7 @@ def _encode_fetch_snapshot_request_v1(message: FetchSnapshotRequest, out: list[C
             cluster_id = message.cluster_id
             encoded = cluster_id.encode()
             n = len(encoded) + 1
-            part_2.append(BYTE[n] if n < 128 else uvarint(n))
+            part_2.append(BYTE[n] if n < 128 else string_size(n))
             part_2.append(encoded)
             known_2.append((0, part_2))
         out.append(tagged_fields(known_2, message.unknown_tagged_fields))
@@ -611,7 +613,7 @@ def _decode_fetch_snapshot_response_v0(buf: Buffer, pos: int) -> tuple[FetchSnap
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_snapshot.name = buf[pos:end].decode()
         pos = end
@@ -697,7 +699,7 @@ def _encode_fetch_snapshot_response_v0(message: FetchSnapshotResponse, out: list
         name = topic_snapshot.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_snapshot.partitions
         n = len(partitions) + 1
@@ -796,7 +798,7 @@ def _decode_fetch_snapshot_response_v1(buf: Buffer, pos: int) -> tuple[FetchSnap
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_snapshot.name = buf[pos:end].decode()
         pos = end
@@ -886,7 +888,7 @@ def _decode_fetch_snapshot_response_v1(buf: Buffer, pos: int) -> tuple[FetchSnap
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     node_endpoint.host = buf[pos:end].decode()
                     pos = end
@@ -918,7 +920,7 @@ def _encode_fetch_snapshot_response_v1(message: FetchSnapshotResponse, out: list
         name = topic_snapshot.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_snapshot.partitions
         n = len(partitions) + 1
@@ -977,7 +979,7 @@ def _encode_fetch_snapshot_response_v1(message: FetchSnapshotResponse, out: list
                 host = node_endpoint.host
                 encoded = host.encode()
                 n = len(encoded) + 1
-                part_2.append(BYTE[n] if n < 128 else uvarint(n))
+                part_2.append(BYTE[n] if n < 128 else string_size(n))
                 part_2.append(encoded)
                 part_2.append(_put_H(node_endpoint.port))
                 if node_endpoint.unknown_tagged_fields:

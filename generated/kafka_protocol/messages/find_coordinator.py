@@ -31,9 +31,9 @@ from kafka_protocol.wire import (
     Message,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -211,7 +211,7 @@ def _decode_find_coordinator_request_v3(buf: Buffer, pos: int) -> tuple[FindCoor
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.key = buf[pos:end].decode()
     pos = end
@@ -233,7 +233,7 @@ def _encode_find_coordinator_request_v3(message: FindCoordinatorRequest, out: li
     key = message.key
     encoded = key.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_b(message.key_type))
     if message.unknown_tagged_fields:
@@ -263,7 +263,7 @@ def _decode_find_coordinator_request_v4(buf: Buffer, pos: int) -> tuple[FindCoor
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.coordinator_keys.append(buf[pos:end].decode())
         pos = end
@@ -287,7 +287,7 @@ def _encode_find_coordinator_request_v4(message: FindCoordinatorRequest, out: li
     for text in coordinator_keys:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -450,7 +450,7 @@ def _decode_find_coordinator_response_v3(buf: Buffer, pos: int) -> tuple[FindCoo
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -462,7 +462,7 @@ def _decode_find_coordinator_response_v3(buf: Buffer, pos: int) -> tuple[FindCoo
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.host = buf[pos:end].decode()
     pos = end
@@ -488,13 +488,13 @@ def _encode_find_coordinator_response_v3(message: FindCoordinatorResponse, out: 
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.node_id))
     host = message.host
     encoded = host.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.port))
     if message.unknown_tagged_fields:
@@ -532,7 +532,7 @@ def _decode_find_coordinator_response_v4(buf: Buffer, pos: int) -> tuple[FindCoo
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         coordinator.key = buf[pos:end].decode()
         pos = end
@@ -541,7 +541,7 @@ def _decode_find_coordinator_response_v4(buf: Buffer, pos: int) -> tuple[FindCoo
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         coordinator.host = buf[pos:end].decode()
         pos = end
@@ -550,7 +550,7 @@ def _decode_find_coordinator_response_v4(buf: Buffer, pos: int) -> tuple[FindCoo
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             coordinator.error_message = buf[pos:end].decode()
@@ -594,13 +594,13 @@ def _encode_find_coordinator_response_v4(message: FindCoordinatorResponse, out: 
         key = coordinator.key
         encoded = key.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(coordinator.node_id))
         host = coordinator.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_ih(coordinator.port, coordinator.error_code))
         error_message = coordinator.error_message
@@ -609,7 +609,7 @@ def _encode_find_coordinator_response_v4(message: FindCoordinatorResponse, out: 
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if coordinator.unknown_tagged_fields:
             out.append(tagged_fields([], coordinator.unknown_tagged_fields))

@@ -21,8 +21,9 @@ from kafka_protocol.wire import (
     Versions,
     array_struct,
     long_count,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -183,7 +184,7 @@ def _decode_get_telemetry_subscriptions_response_v0(buf: Buffer, pos: int) -> tu
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.requested_metrics.append(buf[pos:end].decode())
         pos = end
@@ -222,7 +223,7 @@ def _encode_get_telemetry_subscriptions_response_v0(message: GetTelemetrySubscri
     for text in requested_metrics:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))

@@ -28,11 +28,10 @@ from kafka_protocol.wire import (
     Fault,
     Message,
     Versions,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
-    uvarint,
 )
 
 __all__ = [
@@ -217,7 +216,7 @@ def _decode_heartbeat_request_v4(buf: Buffer, pos: int) -> tuple[HeartbeatReques
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -226,14 +225,14 @@ def _decode_heartbeat_request_v4(buf: Buffer, pos: int) -> tuple[HeartbeatReques
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_instance_id = buf[pos:end].decode()
@@ -253,13 +252,13 @@ def _encode_heartbeat_request_v4(message: HeartbeatRequest, out: list[Chunk]) ->
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.generation_id))
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_instance_id = message.group_instance_id
     if group_instance_id is None:
@@ -267,7 +266,7 @@ def _encode_heartbeat_request_v4(message: HeartbeatRequest, out: list[Chunk]) ->
     else:
         encoded = group_instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))

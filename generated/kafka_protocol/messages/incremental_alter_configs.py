@@ -28,9 +28,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -266,7 +266,7 @@ def _decode_incremental_alter_configs_request_v1(buf: Buffer, pos: int) -> tuple
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         alter_configs_resource.resource_name = buf[pos:end].decode()
         pos = end
@@ -280,7 +280,7 @@ def _decode_incremental_alter_configs_request_v1(buf: Buffer, pos: int) -> tuple
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             alterable_config.name = buf[pos:end].decode()
             pos = end
@@ -289,7 +289,7 @@ def _decode_incremental_alter_configs_request_v1(buf: Buffer, pos: int) -> tuple
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 alterable_config.value = buf[pos:end].decode()
@@ -328,7 +328,7 @@ def _encode_incremental_alter_configs_request_v1(message: IncrementalAlterConfig
         resource_name = alter_configs_resource.resource_name
         encoded = resource_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         configs = alter_configs_resource.configs
         n = len(configs) + 1
@@ -337,7 +337,7 @@ def _encode_incremental_alter_configs_request_v1(message: IncrementalAlterConfig
             name = alterable_config.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_b(alterable_config.config_operation))
             value = alterable_config.value
@@ -346,7 +346,7 @@ def _encode_incremental_alter_configs_request_v1(message: IncrementalAlterConfig
             else:
                 encoded = value.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if alterable_config.unknown_tagged_fields:
                 out.append(tagged_fields([], alterable_config.unknown_tagged_fields))
@@ -481,7 +481,7 @@ def _decode_incremental_alter_configs_response_v1(buf: Buffer, pos: int) -> tupl
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             alter_configs_resource_response.error_message = buf[pos:end].decode()
@@ -493,7 +493,7 @@ def _decode_incremental_alter_configs_response_v1(buf: Buffer, pos: int) -> tupl
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         alter_configs_resource_response.resource_name = buf[pos:end].decode()
         pos = end
@@ -525,13 +525,13 @@ def _encode_incremental_alter_configs_response_v1(message: IncrementalAlterConfi
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_b(alter_configs_resource_response.resource_type))
         resource_name = alter_configs_resource_response.resource_name
         encoded = resource_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         if alter_configs_resource_response.unknown_tagged_fields:
             out.append(tagged_fields([], alter_configs_resource_response.unknown_tagged_fields))

@@ -30,9 +30,9 @@ from kafka_protocol.wire import (
     Message,
     Versions,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
-    uvarint,
 )
 
 __all__ = [
@@ -178,7 +178,7 @@ def _decode_init_producer_id_request_v2(buf: Buffer, pos: int) -> tuple[InitProd
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.transactional_id = buf[pos:end].decode()
@@ -215,7 +215,7 @@ def _encode_init_producer_id_request_v2(message: InitProducerIdRequest, out: lis
     else:
         encoded = transactional_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.transaction_timeout_ms))
     if message.unknown_tagged_fields:
@@ -239,7 +239,7 @@ def _decode_init_producer_id_request_v3(buf: Buffer, pos: int) -> tuple[InitProd
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.transactional_id = buf[pos:end].decode()
@@ -270,7 +270,7 @@ def _encode_init_producer_id_request_v3(message: InitProducerIdRequest, out: lis
     else:
         encoded = transactional_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(
         _put_iqh(
@@ -302,7 +302,7 @@ def _decode_init_producer_id_request_v6(buf: Buffer, pos: int) -> tuple[InitProd
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.transactional_id = buf[pos:end].decode()
@@ -333,7 +333,7 @@ def _encode_init_producer_id_request_v6(message: InitProducerIdRequest, out: lis
     else:
         encoded = transactional_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(
         _put_iqhtt(

@@ -38,7 +38,8 @@ from kafka_protocol.wire import (
     long_count,
     long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -494,7 +495,7 @@ def _decode_join_group_request_v6(buf: Buffer, pos: int) -> tuple[JoinGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -503,14 +504,14 @@ def _decode_join_group_request_v6(buf: Buffer, pos: int) -> tuple[JoinGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_instance_id = buf[pos:end].decode()
@@ -520,7 +521,7 @@ def _decode_join_group_request_v6(buf: Buffer, pos: int) -> tuple[JoinGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.protocol_type = buf[pos:end].decode()
     pos = end
@@ -534,7 +535,7 @@ def _decode_join_group_request_v6(buf: Buffer, pos: int) -> tuple[JoinGroupReque
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         join_group_request_protocol.name = buf[pos:end].decode()
         pos = end
@@ -565,13 +566,13 @@ def _encode_join_group_request_v6(message: JoinGroupRequest, out: list[Chunk]) -
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_ii(message.session_timeout_ms, message.rebalance_timeout_ms))
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_instance_id = message.group_instance_id
     if group_instance_id is None:
@@ -579,12 +580,12 @@ def _encode_join_group_request_v6(message: JoinGroupRequest, out: list[Chunk]) -
     else:
         encoded = group_instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     protocol_type = message.protocol_type
     encoded = protocol_type.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     protocols = message.protocols
     n = len(protocols) + 1
@@ -593,7 +594,7 @@ def _encode_join_group_request_v6(message: JoinGroupRequest, out: list[Chunk]) -
         name = join_group_request_protocol.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         metadata = join_group_request_protocol.metadata
         n = len(metadata) + 1
@@ -631,7 +632,7 @@ def _decode_join_group_request_v8(buf: Buffer, pos: int) -> tuple[JoinGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -640,14 +641,14 @@ def _decode_join_group_request_v8(buf: Buffer, pos: int) -> tuple[JoinGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_instance_id = buf[pos:end].decode()
@@ -657,7 +658,7 @@ def _decode_join_group_request_v8(buf: Buffer, pos: int) -> tuple[JoinGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.protocol_type = buf[pos:end].decode()
     pos = end
@@ -671,7 +672,7 @@ def _decode_join_group_request_v8(buf: Buffer, pos: int) -> tuple[JoinGroupReque
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         join_group_request_protocol.name = buf[pos:end].decode()
         pos = end
@@ -691,7 +692,7 @@ def _decode_join_group_request_v8(buf: Buffer, pos: int) -> tuple[JoinGroupReque
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.reason = buf[pos:end].decode()
@@ -711,13 +712,13 @@ def _encode_join_group_request_v8(message: JoinGroupRequest, out: list[Chunk]) -
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_ii(message.session_timeout_ms, message.rebalance_timeout_ms))
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_instance_id = message.group_instance_id
     if group_instance_id is None:
@@ -725,12 +726,12 @@ def _encode_join_group_request_v8(message: JoinGroupRequest, out: list[Chunk]) -
     else:
         encoded = group_instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     protocol_type = message.protocol_type
     encoded = protocol_type.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     protocols = message.protocols
     n = len(protocols) + 1
@@ -739,7 +740,7 @@ def _encode_join_group_request_v8(message: JoinGroupRequest, out: list[Chunk]) -
         name = join_group_request_protocol.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         metadata = join_group_request_protocol.metadata
         n = len(metadata) + 1
@@ -755,7 +756,7 @@ def _encode_join_group_request_v8(message: JoinGroupRequest, out: list[Chunk]) -
     else:
         encoded = reason.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -1147,21 +1148,21 @@ def _decode_join_group_response_v6(buf: Buffer, pos: int) -> tuple[JoinGroupResp
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.protocol_name = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.leader = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -1175,14 +1176,14 @@ def _decode_join_group_response_v6(buf: Buffer, pos: int) -> tuple[JoinGroupResp
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         join_group_response_member.member_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             join_group_response_member.group_instance_id = buf[pos:end].decode()
@@ -1222,17 +1223,17 @@ def _encode_join_group_response_v6(message: JoinGroupResponse, out: list[Chunk])
         raise EncodeError("JoinGroupResponse.protocol_name is null, which this version forbids")
     encoded = protocol_name.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     leader = message.leader
     encoded = leader.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     members = message.members
     n = len(members) + 1
@@ -1241,7 +1242,7 @@ def _encode_join_group_response_v6(message: JoinGroupResponse, out: list[Chunk])
         member_id_2 = join_group_response_member.member_id
         encoded = member_id_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_instance_id = join_group_response_member.group_instance_id
         if group_instance_id is None:
@@ -1249,7 +1250,7 @@ def _encode_join_group_response_v6(message: JoinGroupResponse, out: list[Chunk])
         else:
             encoded = group_instance_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         metadata = join_group_response_member.metadata
         n = len(metadata) + 1
@@ -1290,7 +1291,7 @@ def _decode_join_group_response_v7(buf: Buffer, pos: int) -> tuple[JoinGroupResp
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.protocol_type = buf[pos:end].decode()
@@ -1300,7 +1301,7 @@ def _decode_join_group_response_v7(buf: Buffer, pos: int) -> tuple[JoinGroupResp
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.protocol_name = buf[pos:end].decode()
@@ -1310,14 +1311,14 @@ def _decode_join_group_response_v7(buf: Buffer, pos: int) -> tuple[JoinGroupResp
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.leader = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -1331,14 +1332,14 @@ def _decode_join_group_response_v7(buf: Buffer, pos: int) -> tuple[JoinGroupResp
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         join_group_response_member.member_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             join_group_response_member.group_instance_id = buf[pos:end].decode()
@@ -1378,7 +1379,7 @@ def _encode_join_group_response_v7(message: JoinGroupResponse, out: list[Chunk])
     else:
         encoded = protocol_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     protocol_name = message.protocol_name
     if protocol_name is None:
@@ -1386,17 +1387,17 @@ def _encode_join_group_response_v7(message: JoinGroupResponse, out: list[Chunk])
     else:
         encoded = protocol_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     leader = message.leader
     encoded = leader.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     members = message.members
     n = len(members) + 1
@@ -1405,7 +1406,7 @@ def _encode_join_group_response_v7(message: JoinGroupResponse, out: list[Chunk])
         member_id_2 = join_group_response_member.member_id
         encoded = member_id_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_instance_id = join_group_response_member.group_instance_id
         if group_instance_id is None:
@@ -1413,7 +1414,7 @@ def _encode_join_group_response_v7(message: JoinGroupResponse, out: list[Chunk])
         else:
             encoded = group_instance_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         metadata = join_group_response_member.metadata
         n = len(metadata) + 1
@@ -1455,7 +1456,7 @@ def _decode_join_group_response_v9(buf: Buffer, pos: int) -> tuple[JoinGroupResp
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.protocol_type = buf[pos:end].decode()
@@ -1465,7 +1466,7 @@ def _decode_join_group_response_v9(buf: Buffer, pos: int) -> tuple[JoinGroupResp
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.protocol_name = buf[pos:end].decode()
@@ -1475,7 +1476,7 @@ def _decode_join_group_response_v9(buf: Buffer, pos: int) -> tuple[JoinGroupResp
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.leader = buf[pos:end].decode()
     pos = end
@@ -1484,7 +1485,7 @@ def _decode_join_group_response_v9(buf: Buffer, pos: int) -> tuple[JoinGroupResp
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -1498,14 +1499,14 @@ def _decode_join_group_response_v9(buf: Buffer, pos: int) -> tuple[JoinGroupResp
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         join_group_response_member.member_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             join_group_response_member.group_instance_id = buf[pos:end].decode()
@@ -1542,7 +1543,7 @@ def _encode_join_group_response_v9(message: JoinGroupResponse, out: list[Chunk])
     else:
         encoded = protocol_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     protocol_name = message.protocol_name
     if protocol_name is None:
@@ -1550,18 +1551,18 @@ def _encode_join_group_response_v9(message: JoinGroupResponse, out: list[Chunk])
     else:
         encoded = protocol_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     leader = message.leader
     encoded = leader.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_t(message.skip_assignment))
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     members = message.members
     n = len(members) + 1
@@ -1570,7 +1571,7 @@ def _encode_join_group_response_v9(message: JoinGroupResponse, out: list[Chunk])
         member_id_2 = join_group_response_member.member_id
         encoded = member_id_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_instance_id = join_group_response_member.group_instance_id
         if group_instance_id is None:
@@ -1578,7 +1579,7 @@ def _encode_join_group_response_v9(message: JoinGroupResponse, out: list[Chunk])
         else:
             encoded = group_instance_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         metadata = join_group_response_member.metadata
         n = len(metadata) + 1

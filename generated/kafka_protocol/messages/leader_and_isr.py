@@ -28,9 +28,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -870,7 +871,7 @@ def _decode_leader_and_isr_request_v4(buf: Buffer, pos: int) -> tuple[LeaderAndI
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_and_isr_topic_state.topic_name = buf[pos:end].decode()
         pos = end
@@ -947,7 +948,7 @@ def _decode_leader_and_isr_request_v4(buf: Buffer, pos: int) -> tuple[LeaderAndI
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_and_isr_live_leader.host_name = buf[pos:end].decode()
         pos = end
@@ -986,7 +987,7 @@ def _encode_leader_and_isr_request_v4(message: LeaderAndIsrRequest, out: list[Ch
         topic_name = leader_and_isr_topic_state.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_states = leader_and_isr_topic_state.partition_states
         n = len(partition_states) + 1
@@ -1040,7 +1041,7 @@ def _encode_leader_and_isr_request_v4(message: LeaderAndIsrRequest, out: list[Ch
         host_name = leader_and_isr_live_leader.host_name
         encoded = host_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(leader_and_isr_live_leader.port))
         if leader_and_isr_live_leader.unknown_tagged_fields:
@@ -1103,7 +1104,7 @@ def _decode_leader_and_isr_request_v5(buf: Buffer, pos: int) -> tuple[LeaderAndI
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_and_isr_topic_state.topic_name = buf[pos:end].decode()
         pos = end
@@ -1181,7 +1182,7 @@ def _decode_leader_and_isr_request_v5(buf: Buffer, pos: int) -> tuple[LeaderAndI
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_and_isr_live_leader.host_name = buf[pos:end].decode()
         pos = end
@@ -1224,7 +1225,7 @@ def _encode_leader_and_isr_request_v5(message: LeaderAndIsrRequest, out: list[Ch
         topic_name = leader_and_isr_topic_state.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_u(leader_and_isr_topic_state.topic_id))
         partition_states = leader_and_isr_topic_state.partition_states
@@ -1279,7 +1280,7 @@ def _encode_leader_and_isr_request_v5(message: LeaderAndIsrRequest, out: list[Ch
         host_name = leader_and_isr_live_leader.host_name
         encoded = host_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(leader_and_isr_live_leader.port))
         if leader_and_isr_live_leader.unknown_tagged_fields:
@@ -1343,7 +1344,7 @@ def _decode_leader_and_isr_request_v6(buf: Buffer, pos: int) -> tuple[LeaderAndI
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_and_isr_topic_state.topic_name = buf[pos:end].decode()
         pos = end
@@ -1423,7 +1424,7 @@ def _decode_leader_and_isr_request_v6(buf: Buffer, pos: int) -> tuple[LeaderAndI
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_and_isr_live_leader.host_name = buf[pos:end].decode()
         pos = end
@@ -1466,7 +1467,7 @@ def _encode_leader_and_isr_request_v6(message: LeaderAndIsrRequest, out: list[Ch
         topic_name = leader_and_isr_topic_state.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_u(leader_and_isr_topic_state.topic_id))
         partition_states = leader_and_isr_topic_state.partition_states
@@ -1524,7 +1525,7 @@ def _encode_leader_and_isr_request_v6(message: LeaderAndIsrRequest, out: list[Ch
         host_name = leader_and_isr_live_leader.host_name
         encoded = host_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(leader_and_isr_live_leader.port))
         if leader_and_isr_live_leader.unknown_tagged_fields:
@@ -1590,7 +1591,7 @@ def _decode_leader_and_isr_request_v7(buf: Buffer, pos: int) -> tuple[LeaderAndI
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_and_isr_topic_state.topic_name = buf[pos:end].decode()
         pos = end
@@ -1670,7 +1671,7 @@ def _decode_leader_and_isr_request_v7(buf: Buffer, pos: int) -> tuple[LeaderAndI
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_and_isr_live_leader.host_name = buf[pos:end].decode()
         pos = end
@@ -1711,7 +1712,7 @@ def _encode_leader_and_isr_request_v7(message: LeaderAndIsrRequest, out: list[Ch
         topic_name = leader_and_isr_topic_state.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_u(leader_and_isr_topic_state.topic_id))
         partition_states = leader_and_isr_topic_state.partition_states
@@ -1769,7 +1770,7 @@ def _encode_leader_and_isr_request_v7(message: LeaderAndIsrRequest, out: list[Ch
         host_name = leader_and_isr_live_leader.host_name
         encoded = host_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(leader_and_isr_live_leader.port))
         if leader_and_isr_live_leader.unknown_tagged_fields:
@@ -1905,7 +1906,7 @@ def _decode_leader_and_isr_response_v4(buf: Buffer, pos: int) -> tuple[LeaderAnd
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         leader_and_isr_partition_error.topic_name = buf[pos:end].decode()
         pos = end
@@ -1941,7 +1942,7 @@ def _encode_leader_and_isr_response_v4(message: LeaderAndIsrResponse, out: list[
         topic_name = leader_and_isr_partition_error.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(
             _put_ih(

@@ -32,9 +32,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -260,7 +260,7 @@ def _decode_leave_group_request_v4(buf: Buffer, pos: int) -> tuple[LeaveGroupReq
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -274,14 +274,14 @@ def _decode_leave_group_request_v4(buf: Buffer, pos: int) -> tuple[LeaveGroupReq
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         member_identity.member_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             member_identity.group_instance_id = buf[pos:end].decode()
@@ -311,7 +311,7 @@ def _encode_leave_group_request_v4(message: LeaveGroupRequest, out: list[Chunk])
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     members = message.members
     n = len(members) + 1
@@ -320,7 +320,7 @@ def _encode_leave_group_request_v4(message: LeaveGroupRequest, out: list[Chunk])
         member_id = member_identity.member_id
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_instance_id = member_identity.group_instance_id
         if group_instance_id is None:
@@ -328,7 +328,7 @@ def _encode_leave_group_request_v4(message: LeaveGroupRequest, out: list[Chunk])
         else:
             encoded = group_instance_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if member_identity.unknown_tagged_fields:
             out.append(tagged_fields([], member_identity.unknown_tagged_fields))
@@ -357,7 +357,7 @@ def _decode_leave_group_request_v5(buf: Buffer, pos: int) -> tuple[LeaveGroupReq
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -371,14 +371,14 @@ def _decode_leave_group_request_v5(buf: Buffer, pos: int) -> tuple[LeaveGroupReq
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         member_identity.member_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             member_identity.group_instance_id = buf[pos:end].decode()
@@ -388,7 +388,7 @@ def _decode_leave_group_request_v5(buf: Buffer, pos: int) -> tuple[LeaveGroupReq
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             member_identity.reason = buf[pos:end].decode()
@@ -417,7 +417,7 @@ def _encode_leave_group_request_v5(message: LeaveGroupRequest, out: list[Chunk])
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     members = message.members
     n = len(members) + 1
@@ -426,7 +426,7 @@ def _encode_leave_group_request_v5(message: LeaveGroupRequest, out: list[Chunk])
         member_id = member_identity.member_id
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_instance_id = member_identity.group_instance_id
         if group_instance_id is None:
@@ -434,7 +434,7 @@ def _encode_leave_group_request_v5(message: LeaveGroupRequest, out: list[Chunk])
         else:
             encoded = group_instance_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         reason = member_identity.reason
         if reason is None:
@@ -442,7 +442,7 @@ def _encode_leave_group_request_v5(message: LeaveGroupRequest, out: list[Chunk])
         else:
             encoded = reason.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if member_identity.unknown_tagged_fields:
             out.append(tagged_fields([], member_identity.unknown_tagged_fields))
@@ -625,14 +625,14 @@ def _decode_leave_group_response_v4(buf: Buffer, pos: int) -> tuple[LeaveGroupRe
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         member_response.member_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             member_response.group_instance_id = buf[pos:end].decode()
@@ -665,7 +665,7 @@ def _encode_leave_group_response_v4(message: LeaveGroupResponse, out: list[Chunk
         member_id = member_response.member_id
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_instance_id = member_response.group_instance_id
         if group_instance_id is None:
@@ -673,7 +673,7 @@ def _encode_leave_group_response_v4(message: LeaveGroupResponse, out: list[Chunk
         else:
             encoded = group_instance_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_h(member_response.error_code))
         if member_response.unknown_tagged_fields:

@@ -32,8 +32,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -182,7 +183,7 @@ def _decode_list_groups_request_v4(buf: Buffer, pos: int) -> tuple[ListGroupsReq
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.states_filter.append(buf[pos:end].decode())
         pos = end
@@ -205,7 +206,7 @@ def _encode_list_groups_request_v4(message: ListGroupsRequest, out: list[Chunk])
     for text in states_filter:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -232,7 +233,7 @@ def _decode_list_groups_request_v5(buf: Buffer, pos: int) -> tuple[ListGroupsReq
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.states_filter.append(buf[pos:end].decode())
         pos = end
@@ -245,7 +246,7 @@ def _decode_list_groups_request_v5(buf: Buffer, pos: int) -> tuple[ListGroupsReq
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.types_filter.append(buf[pos:end].decode())
         pos = end
@@ -265,7 +266,7 @@ def _encode_list_groups_request_v5(message: ListGroupsRequest, out: list[Chunk])
     for text in states_filter:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     types_filter = message.types_filter
     n = len(types_filter) + 1
@@ -273,7 +274,7 @@ def _encode_list_groups_request_v5(message: ListGroupsRequest, out: list[Chunk])
     for text in types_filter:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -456,14 +457,14 @@ def _decode_list_groups_response_v3(buf: Buffer, pos: int) -> tuple[ListGroupsRe
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listed_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listed_group.protocol_type = buf[pos:end].decode()
         pos = end
@@ -493,12 +494,12 @@ def _encode_list_groups_response_v3(message: ListGroupsResponse, out: list[Chunk
         group_id = listed_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         protocol_type = listed_group.protocol_type
         encoded = protocol_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         if listed_group.unknown_tagged_fields:
             out.append(tagged_fields([], listed_group.unknown_tagged_fields))
@@ -537,21 +538,21 @@ def _decode_list_groups_response_v4(buf: Buffer, pos: int) -> tuple[ListGroupsRe
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listed_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listed_group.protocol_type = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listed_group.group_state = buf[pos:end].decode()
         pos = end
@@ -580,17 +581,17 @@ def _encode_list_groups_response_v4(message: ListGroupsResponse, out: list[Chunk
         group_id = listed_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         protocol_type = listed_group.protocol_type
         encoded = protocol_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_state = listed_group.group_state
         encoded = group_state.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         if listed_group.unknown_tagged_fields:
             out.append(tagged_fields([], listed_group.unknown_tagged_fields))
@@ -630,28 +631,28 @@ def _decode_list_groups_response_v5(buf: Buffer, pos: int) -> tuple[ListGroupsRe
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listed_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listed_group.protocol_type = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listed_group.group_state = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listed_group.group_type = buf[pos:end].decode()
         pos = end
@@ -679,22 +680,22 @@ def _encode_list_groups_response_v5(message: ListGroupsResponse, out: list[Chunk
         group_id = listed_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         protocol_type = listed_group.protocol_type
         encoded = protocol_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_state = listed_group.group_state
         encoded = group_state.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_type = listed_group.group_type
         encoded = group_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         if listed_group.unknown_tagged_fields:
             out.append(tagged_fields([], listed_group.unknown_tagged_fields))

@@ -39,8 +39,9 @@ from kafka_protocol.wire import (
     array_struct,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -510,7 +511,7 @@ def _decode_list_offsets_request_v6(buf: Buffer, pos: int) -> tuple[ListOffsetsR
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         list_offsets_topic.name = buf[pos:end].decode()
         pos = end
@@ -559,7 +560,7 @@ def _encode_list_offsets_request_v6(message: ListOffsetsRequest, out: list[Chunk
         name = list_offsets_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = list_offsets_topic.partitions
         n = len(partitions) + 1
@@ -619,7 +620,7 @@ def _decode_list_offsets_request_v10(buf: Buffer, pos: int) -> tuple[ListOffsets
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         list_offsets_topic.name = buf[pos:end].decode()
         pos = end
@@ -669,7 +670,7 @@ def _encode_list_offsets_request_v10(message: ListOffsetsRequest, out: list[Chun
         name = list_offsets_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = list_offsets_topic.partitions
         n = len(partitions) + 1
@@ -1108,7 +1109,7 @@ def _decode_list_offsets_response_v6(buf: Buffer, pos: int) -> tuple[ListOffsets
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         list_offsets_topic_response.name = buf[pos:end].decode()
         pos = end
@@ -1158,7 +1159,7 @@ def _encode_list_offsets_response_v6(message: ListOffsetsResponse, out: list[Chu
         name = list_offsets_topic_response.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = list_offsets_topic_response.partitions
         n = len(partitions) + 1

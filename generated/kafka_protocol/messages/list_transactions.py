@@ -20,9 +20,9 @@ from kafka_protocol.wire import (
     Versions,
     array_struct,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -124,7 +124,7 @@ def _decode_list_transactions_request_v0(buf: Buffer, pos: int) -> tuple[ListTra
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.state_filters.append(buf[pos:end].decode())
         pos = end
@@ -157,7 +157,7 @@ def _encode_list_transactions_request_v0(message: ListTransactionsRequest, out: 
     for text in state_filters:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     producer_id_filters = message.producer_id_filters
     n = len(producer_id_filters) + 1
@@ -189,7 +189,7 @@ def _decode_list_transactions_request_v1(buf: Buffer, pos: int) -> tuple[ListTra
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.state_filters.append(buf[pos:end].decode())
         pos = end
@@ -221,7 +221,7 @@ def _encode_list_transactions_request_v1(message: ListTransactionsRequest, out: 
     for text in state_filters:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     producer_id_filters = message.producer_id_filters
     n = len(producer_id_filters) + 1
@@ -255,7 +255,7 @@ def _decode_list_transactions_request_v2(buf: Buffer, pos: int) -> tuple[ListTra
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.state_filters.append(buf[pos:end].decode())
         pos = end
@@ -271,7 +271,7 @@ def _decode_list_transactions_request_v2(buf: Buffer, pos: int) -> tuple[ListTra
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.transactional_id_pattern = buf[pos:end].decode()
@@ -294,7 +294,7 @@ def _encode_list_transactions_request_v2(message: ListTransactionsRequest, out: 
     for text in state_filters:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     producer_id_filters = message.producer_id_filters
     n = len(producer_id_filters) + 1
@@ -307,7 +307,7 @@ def _encode_list_transactions_request_v2(message: ListTransactionsRequest, out: 
     else:
         encoded = transactional_id_pattern.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -364,7 +364,7 @@ def _decode_list_transactions_response_v0(buf: Buffer, pos: int) -> tuple[ListTr
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.unknown_state_filters.append(buf[pos:end].decode())
         pos = end
@@ -378,7 +378,7 @@ def _decode_list_transactions_response_v0(buf: Buffer, pos: int) -> tuple[ListTr
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         transaction_state.transactional_id = buf[pos:end].decode()
         pos = end
@@ -387,7 +387,7 @@ def _decode_list_transactions_response_v0(buf: Buffer, pos: int) -> tuple[ListTr
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         transaction_state.transaction_state = buf[pos:end].decode()
         pos = end
@@ -414,7 +414,7 @@ def _encode_list_transactions_response_v0(message: ListTransactionsResponse, out
     for text in unknown_state_filters:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     transaction_states = message.transaction_states
     n = len(transaction_states) + 1
@@ -423,13 +423,13 @@ def _encode_list_transactions_response_v0(message: ListTransactionsResponse, out
         transactional_id = transaction_state.transactional_id
         encoded = transactional_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_q(transaction_state.producer_id))
         transaction_state_2 = transaction_state.transaction_state
         encoded = transaction_state_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         if transaction_state.unknown_tagged_fields:
             out.append(tagged_fields([], transaction_state.unknown_tagged_fields))

@@ -45,10 +45,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -492,7 +492,7 @@ def _decode_metadata_request_v9(buf: Buffer, pos: int) -> tuple[MetadataRequest,
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             metadata_request_topic.name = buf[pos:end].decode()
             pos = end
@@ -533,7 +533,7 @@ def _encode_metadata_request_v9(message: MetadataRequest, out: list[Chunk]) -> N
                 raise EncodeError("MetadataRequestTopic.name is null, which this version forbids")
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             if metadata_request_topic.unknown_tagged_fields:
                 out.append(tagged_fields([], metadata_request_topic.unknown_tagged_fields))
@@ -580,7 +580,7 @@ def _decode_metadata_request_v10(buf: Buffer, pos: int) -> tuple[MetadataRequest
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 metadata_request_topic.name = buf[pos:end].decode()
@@ -625,7 +625,7 @@ def _encode_metadata_request_v10(message: MetadataRequest, out: list[Chunk]) -> 
             else:
                 encoded = name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if metadata_request_topic.unknown_tagged_fields:
                 out.append(tagged_fields([], metadata_request_topic.unknown_tagged_fields))
@@ -671,7 +671,7 @@ def _decode_metadata_request_v11(buf: Buffer, pos: int) -> tuple[MetadataRequest
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 metadata_request_topic.name = buf[pos:end].decode()
@@ -718,7 +718,7 @@ def _encode_metadata_request_v11(message: MetadataRequest, out: list[Chunk]) -> 
             else:
                 encoded = name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if metadata_request_topic.unknown_tagged_fields:
                 out.append(tagged_fields([], metadata_request_topic.unknown_tagged_fields))
@@ -2124,7 +2124,7 @@ def _decode_metadata_response_v9(buf: Buffer, pos: int) -> tuple[MetadataRespons
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         metadata_response_broker.host = buf[pos:end].decode()
         pos = end
@@ -2133,7 +2133,7 @@ def _decode_metadata_response_v9(buf: Buffer, pos: int) -> tuple[MetadataRespons
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             metadata_response_broker.rack = buf[pos:end].decode()
@@ -2149,7 +2149,7 @@ def _decode_metadata_response_v9(buf: Buffer, pos: int) -> tuple[MetadataRespons
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -2170,7 +2170,7 @@ def _decode_metadata_response_v9(buf: Buffer, pos: int) -> tuple[MetadataRespons
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         metadata_response_topic.name = buf[pos:end].decode()
         pos = end
@@ -2248,7 +2248,7 @@ def _encode_metadata_response_v9(message: MetadataResponse, out: list[Chunk]) ->
         host = metadata_response_broker.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(metadata_response_broker.port))
         rack = metadata_response_broker.rack
@@ -2257,7 +2257,7 @@ def _encode_metadata_response_v9(message: MetadataResponse, out: list[Chunk]) ->
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if metadata_response_broker.unknown_tagged_fields:
             out.append(tagged_fields([], metadata_response_broker.unknown_tagged_fields))
@@ -2269,7 +2269,7 @@ def _encode_metadata_response_v9(message: MetadataResponse, out: list[Chunk]) ->
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.controller_id))
     topics = message.topics
@@ -2282,7 +2282,7 @@ def _encode_metadata_response_v9(message: MetadataResponse, out: list[Chunk]) ->
             raise EncodeError("MetadataResponseTopic.name is null, which this version forbids")
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_t(metadata_response_topic.is_internal))
         partitions = metadata_response_topic.partitions
@@ -2376,7 +2376,7 @@ def _decode_metadata_response_v10(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         metadata_response_broker.host = buf[pos:end].decode()
         pos = end
@@ -2385,7 +2385,7 @@ def _decode_metadata_response_v10(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             metadata_response_broker.rack = buf[pos:end].decode()
@@ -2401,7 +2401,7 @@ def _decode_metadata_response_v10(buf: Buffer, pos: int) -> tuple[MetadataRespon
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -2422,7 +2422,7 @@ def _decode_metadata_response_v10(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         metadata_response_topic.name = buf[pos:end].decode()
         pos = end
@@ -2499,7 +2499,7 @@ def _encode_metadata_response_v10(message: MetadataResponse, out: list[Chunk]) -
         host = metadata_response_broker.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(metadata_response_broker.port))
         rack = metadata_response_broker.rack
@@ -2508,7 +2508,7 @@ def _encode_metadata_response_v10(message: MetadataResponse, out: list[Chunk]) -
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if metadata_response_broker.unknown_tagged_fields:
             out.append(tagged_fields([], metadata_response_broker.unknown_tagged_fields))
@@ -2520,7 +2520,7 @@ def _encode_metadata_response_v10(message: MetadataResponse, out: list[Chunk]) -
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.controller_id))
     topics = message.topics
@@ -2533,7 +2533,7 @@ def _encode_metadata_response_v10(message: MetadataResponse, out: list[Chunk]) -
             raise EncodeError("MetadataResponseTopic.name is null, which this version forbids")
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_ut(metadata_response_topic.topic_id, metadata_response_topic.is_internal))
         partitions = metadata_response_topic.partitions
@@ -2626,7 +2626,7 @@ def _decode_metadata_response_v11(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         metadata_response_broker.host = buf[pos:end].decode()
         pos = end
@@ -2635,7 +2635,7 @@ def _decode_metadata_response_v11(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             metadata_response_broker.rack = buf[pos:end].decode()
@@ -2651,7 +2651,7 @@ def _decode_metadata_response_v11(buf: Buffer, pos: int) -> tuple[MetadataRespon
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -2672,7 +2672,7 @@ def _decode_metadata_response_v11(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         metadata_response_topic.name = buf[pos:end].decode()
         pos = end
@@ -2750,7 +2750,7 @@ def _encode_metadata_response_v11(message: MetadataResponse, out: list[Chunk]) -
         host = metadata_response_broker.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(metadata_response_broker.port))
         rack = metadata_response_broker.rack
@@ -2759,7 +2759,7 @@ def _encode_metadata_response_v11(message: MetadataResponse, out: list[Chunk]) -
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if metadata_response_broker.unknown_tagged_fields:
             out.append(tagged_fields([], metadata_response_broker.unknown_tagged_fields))
@@ -2771,7 +2771,7 @@ def _encode_metadata_response_v11(message: MetadataResponse, out: list[Chunk]) -
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.controller_id))
     topics = message.topics
@@ -2784,7 +2784,7 @@ def _encode_metadata_response_v11(message: MetadataResponse, out: list[Chunk]) -
             raise EncodeError("MetadataResponseTopic.name is null, which this version forbids")
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_ut(metadata_response_topic.topic_id, metadata_response_topic.is_internal))
         partitions = metadata_response_topic.partitions
@@ -2876,7 +2876,7 @@ def _decode_metadata_response_v12(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         metadata_response_broker.host = buf[pos:end].decode()
         pos = end
@@ -2885,7 +2885,7 @@ def _decode_metadata_response_v12(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             metadata_response_broker.rack = buf[pos:end].decode()
@@ -2901,7 +2901,7 @@ def _decode_metadata_response_v12(buf: Buffer, pos: int) -> tuple[MetadataRespon
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -2922,7 +2922,7 @@ def _decode_metadata_response_v12(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             metadata_response_topic.name = buf[pos:end].decode()
@@ -3003,7 +3003,7 @@ def _encode_metadata_response_v12(message: MetadataResponse, out: list[Chunk]) -
         host = metadata_response_broker.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(metadata_response_broker.port))
         rack = metadata_response_broker.rack
@@ -3012,7 +3012,7 @@ def _encode_metadata_response_v12(message: MetadataResponse, out: list[Chunk]) -
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if metadata_response_broker.unknown_tagged_fields:
             out.append(tagged_fields([], metadata_response_broker.unknown_tagged_fields))
@@ -3024,7 +3024,7 @@ def _encode_metadata_response_v12(message: MetadataResponse, out: list[Chunk]) -
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.controller_id))
     topics = message.topics
@@ -3038,7 +3038,7 @@ def _encode_metadata_response_v12(message: MetadataResponse, out: list[Chunk]) -
         else:
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_ut(metadata_response_topic.topic_id, metadata_response_topic.is_internal))
         partitions = metadata_response_topic.partitions
@@ -3131,7 +3131,7 @@ def _decode_metadata_response_v13(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         metadata_response_broker.host = buf[pos:end].decode()
         pos = end
@@ -3140,7 +3140,7 @@ def _decode_metadata_response_v13(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             metadata_response_broker.rack = buf[pos:end].decode()
@@ -3156,7 +3156,7 @@ def _decode_metadata_response_v13(buf: Buffer, pos: int) -> tuple[MetadataRespon
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -3177,7 +3177,7 @@ def _decode_metadata_response_v13(buf: Buffer, pos: int) -> tuple[MetadataRespon
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             metadata_response_topic.name = buf[pos:end].decode()
@@ -3259,7 +3259,7 @@ def _encode_metadata_response_v13(message: MetadataResponse, out: list[Chunk]) -
         host = metadata_response_broker.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(metadata_response_broker.port))
         rack = metadata_response_broker.rack
@@ -3268,7 +3268,7 @@ def _encode_metadata_response_v13(message: MetadataResponse, out: list[Chunk]) -
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if metadata_response_broker.unknown_tagged_fields:
             out.append(tagged_fields([], metadata_response_broker.unknown_tagged_fields))
@@ -3280,7 +3280,7 @@ def _encode_metadata_response_v13(message: MetadataResponse, out: list[Chunk]) -
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.controller_id))
     topics = message.topics
@@ -3294,7 +3294,7 @@ def _encode_metadata_response_v13(message: MetadataResponse, out: list[Chunk]) -
         else:
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_ut(metadata_response_topic.topic_id, metadata_response_topic.is_internal))
         partitions = metadata_response_topic.partitions

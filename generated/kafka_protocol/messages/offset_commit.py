@@ -39,9 +39,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -943,7 +943,7 @@ def _decode_offset_commit_request_v8(buf: Buffer, pos: int) -> tuple[OffsetCommi
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -952,14 +952,14 @@ def _decode_offset_commit_request_v8(buf: Buffer, pos: int) -> tuple[OffsetCommi
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_instance_id = buf[pos:end].decode()
@@ -976,7 +976,7 @@ def _decode_offset_commit_request_v8(buf: Buffer, pos: int) -> tuple[OffsetCommi
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_commit_request_topic.name = buf[pos:end].decode()
         pos = end
@@ -996,7 +996,7 @@ def _decode_offset_commit_request_v8(buf: Buffer, pos: int) -> tuple[OffsetCommi
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 offset_commit_request_partition.committed_metadata = buf[pos:end].decode()
@@ -1031,13 +1031,13 @@ def _encode_offset_commit_request_v8(message: OffsetCommitRequest, out: list[Chu
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.generation_id_or_member_epoch))
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_instance_id = message.group_instance_id
     if group_instance_id is None:
@@ -1045,7 +1045,7 @@ def _encode_offset_commit_request_v8(message: OffsetCommitRequest, out: list[Chu
     else:
         encoded = group_instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -1054,7 +1054,7 @@ def _encode_offset_commit_request_v8(message: OffsetCommitRequest, out: list[Chu
         name = offset_commit_request_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = offset_commit_request_topic.partitions
         n = len(partitions) + 1
@@ -1075,7 +1075,7 @@ def _encode_offset_commit_request_v8(message: OffsetCommitRequest, out: list[Chu
             else:
                 encoded = committed_metadata.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if offset_commit_request_partition.unknown_tagged_fields:
                 out.append(tagged_fields([], offset_commit_request_partition.unknown_tagged_fields))
@@ -1115,7 +1115,7 @@ def _decode_offset_commit_request_v10(buf: Buffer, pos: int) -> tuple[OffsetComm
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -1124,14 +1124,14 @@ def _decode_offset_commit_request_v10(buf: Buffer, pos: int) -> tuple[OffsetComm
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_instance_id = buf[pos:end].decode()
@@ -1163,7 +1163,7 @@ def _decode_offset_commit_request_v10(buf: Buffer, pos: int) -> tuple[OffsetComm
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 offset_commit_request_partition.committed_metadata = buf[pos:end].decode()
@@ -1198,13 +1198,13 @@ def _encode_offset_commit_request_v10(message: OffsetCommitRequest, out: list[Ch
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.generation_id_or_member_epoch))
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_instance_id = message.group_instance_id
     if group_instance_id is None:
@@ -1212,7 +1212,7 @@ def _encode_offset_commit_request_v10(message: OffsetCommitRequest, out: list[Ch
     else:
         encoded = group_instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -1238,7 +1238,7 @@ def _encode_offset_commit_request_v10(message: OffsetCommitRequest, out: list[Ch
             else:
                 encoded = committed_metadata.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if offset_commit_request_partition.unknown_tagged_fields:
                 out.append(tagged_fields([], offset_commit_request_partition.unknown_tagged_fields))
@@ -1467,7 +1467,7 @@ def _decode_offset_commit_response_v8(buf: Buffer, pos: int) -> tuple[OffsetComm
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_commit_response_topic.name = buf[pos:end].decode()
         pos = end
@@ -1514,7 +1514,7 @@ def _encode_offset_commit_response_v8(message: OffsetCommitResponse, out: list[C
         name = offset_commit_response_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = offset_commit_response_topic.partitions
         n = len(partitions) + 1

@@ -42,10 +42,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -416,7 +416,7 @@ def _decode_offset_fetch_request_v6(buf: Buffer, pos: int) -> tuple[OffsetFetchR
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -431,7 +431,7 @@ def _decode_offset_fetch_request_v6(buf: Buffer, pos: int) -> tuple[OffsetFetchR
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             offset_fetch_request_topic.name = buf[pos:end].decode()
             pos = end
@@ -469,7 +469,7 @@ def _encode_offset_fetch_request_v6(message: OffsetFetchRequest, out: list[Chunk
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     topics = message.topics
     if topics is None:
@@ -481,7 +481,7 @@ def _encode_offset_fetch_request_v6(message: OffsetFetchRequest, out: list[Chunk
             name = offset_fetch_request_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partition_indexes = offset_fetch_request_topic.partition_indexes
             n = len(partition_indexes) + 1
@@ -515,7 +515,7 @@ def _decode_offset_fetch_request_v7(buf: Buffer, pos: int) -> tuple[OffsetFetchR
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -530,7 +530,7 @@ def _decode_offset_fetch_request_v7(buf: Buffer, pos: int) -> tuple[OffsetFetchR
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             offset_fetch_request_topic.name = buf[pos:end].decode()
             pos = end
@@ -567,7 +567,7 @@ def _encode_offset_fetch_request_v7(message: OffsetFetchRequest, out: list[Chunk
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     topics = message.topics
     if topics is None:
@@ -579,7 +579,7 @@ def _encode_offset_fetch_request_v7(message: OffsetFetchRequest, out: list[Chunk
             name = offset_fetch_request_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partition_indexes = offset_fetch_request_topic.partition_indexes
             n = len(partition_indexes) + 1
@@ -623,7 +623,7 @@ def _decode_offset_fetch_request_v8(buf: Buffer, pos: int) -> tuple[OffsetFetchR
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_fetch_request_group.group_id = buf[pos:end].decode()
         pos = end
@@ -638,7 +638,7 @@ def _decode_offset_fetch_request_v8(buf: Buffer, pos: int) -> tuple[OffsetFetchR
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 offset_fetch_request_topics.name = buf[pos:end].decode()
                 pos = end
@@ -691,7 +691,7 @@ def _encode_offset_fetch_request_v8(message: OffsetFetchRequest, out: list[Chunk
         group_id = offset_fetch_request_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = offset_fetch_request_group.topics
         if topics is None:
@@ -703,7 +703,7 @@ def _encode_offset_fetch_request_v8(message: OffsetFetchRequest, out: list[Chunk
                 name = offset_fetch_request_topics.name
                 encoded = name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partition_indexes = offset_fetch_request_topics.partition_indexes
                 n = len(partition_indexes) + 1
@@ -753,14 +753,14 @@ def _decode_offset_fetch_request_v9(buf: Buffer, pos: int) -> tuple[OffsetFetchR
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_fetch_request_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             offset_fetch_request_group.member_id = buf[pos:end].decode()
@@ -780,7 +780,7 @@ def _decode_offset_fetch_request_v9(buf: Buffer, pos: int) -> tuple[OffsetFetchR
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 offset_fetch_request_topics.name = buf[pos:end].decode()
                 pos = end
@@ -831,7 +831,7 @@ def _encode_offset_fetch_request_v9(message: OffsetFetchRequest, out: list[Chunk
         group_id = offset_fetch_request_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         member_id = offset_fetch_request_group.member_id
         if member_id is None:
@@ -839,7 +839,7 @@ def _encode_offset_fetch_request_v9(message: OffsetFetchRequest, out: list[Chunk
         else:
             encoded = member_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_i(offset_fetch_request_group.member_epoch))
         topics = offset_fetch_request_group.topics
@@ -852,7 +852,7 @@ def _encode_offset_fetch_request_v9(message: OffsetFetchRequest, out: list[Chunk
                 name = offset_fetch_request_topics.name
                 encoded = name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partition_indexes = offset_fetch_request_topics.partition_indexes
                 n = len(partition_indexes) + 1
@@ -902,14 +902,14 @@ def _decode_offset_fetch_request_v10(buf: Buffer, pos: int) -> tuple[OffsetFetch
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_fetch_request_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             offset_fetch_request_group.member_id = buf[pos:end].decode()
@@ -975,7 +975,7 @@ def _encode_offset_fetch_request_v10(message: OffsetFetchRequest, out: list[Chun
         group_id = offset_fetch_request_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         member_id = offset_fetch_request_group.member_id
         if member_id is None:
@@ -983,7 +983,7 @@ def _encode_offset_fetch_request_v10(message: OffsetFetchRequest, out: list[Chun
         else:
             encoded = member_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         out.append(_put_i(offset_fetch_request_group.member_epoch))
         topics = offset_fetch_request_group.topics
@@ -1485,7 +1485,7 @@ def _decode_offset_fetch_response_v6(buf: Buffer, pos: int) -> tuple[OffsetFetch
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_fetch_response_topic.name = buf[pos:end].decode()
         pos = end
@@ -1505,7 +1505,7 @@ def _decode_offset_fetch_response_v6(buf: Buffer, pos: int) -> tuple[OffsetFetch
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 offset_fetch_response_partition.metadata = buf[pos:end].decode()
@@ -1549,7 +1549,7 @@ def _encode_offset_fetch_response_v6(message: OffsetFetchResponse, out: list[Chu
         name = offset_fetch_response_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = offset_fetch_response_topic.partitions
         n = len(partitions) + 1
@@ -1568,7 +1568,7 @@ def _encode_offset_fetch_response_v6(message: OffsetFetchResponse, out: list[Chu
             else:
                 encoded = metadata.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(_put_h(offset_fetch_response_partition.error_code))
             if offset_fetch_response_partition.unknown_tagged_fields:
@@ -1621,7 +1621,7 @@ def _decode_offset_fetch_response_v8(buf: Buffer, pos: int) -> tuple[OffsetFetch
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_fetch_response_group.group_id = buf[pos:end].decode()
         pos = end
@@ -1635,7 +1635,7 @@ def _decode_offset_fetch_response_v8(buf: Buffer, pos: int) -> tuple[OffsetFetch
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             offset_fetch_response_topics.name = buf[pos:end].decode()
             pos = end
@@ -1655,7 +1655,7 @@ def _decode_offset_fetch_response_v8(buf: Buffer, pos: int) -> tuple[OffsetFetch
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     offset_fetch_response_partitions.metadata = buf[pos:end].decode()
@@ -1707,7 +1707,7 @@ def _encode_offset_fetch_response_v8(message: OffsetFetchResponse, out: list[Chu
         group_id = offset_fetch_response_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = offset_fetch_response_group.topics
         n = len(topics) + 1
@@ -1716,7 +1716,7 @@ def _encode_offset_fetch_response_v8(message: OffsetFetchResponse, out: list[Chu
             name = offset_fetch_response_topics.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = offset_fetch_response_topics.partitions
             n = len(partitions) + 1
@@ -1735,7 +1735,7 @@ def _encode_offset_fetch_response_v8(message: OffsetFetchResponse, out: list[Chu
                 else:
                     encoded = metadata.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 out.append(_put_h(offset_fetch_response_partitions.error_code))
                 if offset_fetch_response_partitions.unknown_tagged_fields:
@@ -1792,7 +1792,7 @@ def _decode_offset_fetch_response_v10(buf: Buffer, pos: int) -> tuple[OffsetFetc
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_fetch_response_group.group_id = buf[pos:end].decode()
         pos = end
@@ -1821,7 +1821,7 @@ def _decode_offset_fetch_response_v10(buf: Buffer, pos: int) -> tuple[OffsetFetc
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     offset_fetch_response_partitions.metadata = buf[pos:end].decode()
@@ -1873,7 +1873,7 @@ def _encode_offset_fetch_response_v10(message: OffsetFetchResponse, out: list[Ch
         group_id = offset_fetch_response_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         topics = offset_fetch_response_group.topics
         n = len(topics) + 1
@@ -1897,7 +1897,7 @@ def _encode_offset_fetch_response_v10(message: OffsetFetchResponse, out: list[Ch
                 else:
                     encoded = metadata.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 out.append(_put_h(offset_fetch_response_partitions.error_code))
                 if offset_fetch_response_partitions.unknown_tagged_fields:

@@ -30,8 +30,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -399,7 +400,7 @@ def _decode_offset_for_leader_epoch_request_v4(buf: Buffer, pos: int) -> tuple[O
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_for_leader_topic.topic = buf[pos:end].decode()
         pos = end
@@ -446,7 +447,7 @@ def _encode_offset_for_leader_epoch_request_v4(message: OffsetForLeaderEpochRequ
         topic = offset_for_leader_topic.topic
         encoded = topic.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = offset_for_leader_topic.partitions
         n = len(partitions) + 1
@@ -751,7 +752,7 @@ def _decode_offset_for_leader_epoch_response_v4(buf: Buffer, pos: int) -> tuple[
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         offset_for_leader_topic_result.topic = buf[pos:end].decode()
         pos = end
@@ -799,7 +800,7 @@ def _encode_offset_for_leader_epoch_response_v4(message: OffsetForLeaderEpochRes
         topic = offset_for_leader_topic_result.topic
         encoded = topic.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = offset_for_leader_topic_result.partitions
         n = len(partitions) + 1

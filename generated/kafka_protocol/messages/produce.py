@@ -43,9 +43,10 @@ from kafka_protocol.wire import (
     check_count,
     check_tag,
     long_count,
-    long_length,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -453,7 +454,7 @@ def _decode_produce_request_v9(buf: Buffer, pos: int) -> tuple[ProduceRequest, i
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.transactional_id = buf[pos:end].decode()
@@ -472,7 +473,7 @@ def _decode_produce_request_v9(buf: Buffer, pos: int) -> tuple[ProduceRequest, i
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_produce_data.name = buf[pos:end].decode()
         pos = end
@@ -524,7 +525,7 @@ def _encode_produce_request_v9(message: ProduceRequest, out: list[Chunk]) -> Non
     else:
         encoded = transactional_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_hi(message.acks, message.timeout_ms))
     topic_data = message.topic_data
@@ -534,7 +535,7 @@ def _encode_produce_request_v9(message: ProduceRequest, out: list[Chunk]) -> Non
         name = topic_produce_data.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_data = topic_produce_data.partition_data
         n = len(partition_data) + 1
@@ -584,7 +585,7 @@ def _decode_produce_request_v13(buf: Buffer, pos: int) -> tuple[ProduceRequest, 
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.transactional_id = buf[pos:end].decode()
@@ -650,7 +651,7 @@ def _encode_produce_request_v13(message: ProduceRequest, out: list[Chunk]) -> No
     else:
         encoded = transactional_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_hi(message.acks, message.timeout_ms))
     topic_data = message.topic_data
@@ -1276,7 +1277,7 @@ def _decode_produce_response_v9(buf: Buffer, pos: int) -> tuple[ProduceResponse,
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_produce_response.name = buf[pos:end].decode()
         pos = end
@@ -1307,7 +1308,7 @@ def _decode_produce_response_v9(buf: Buffer, pos: int) -> tuple[ProduceResponse,
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     batch_index_and_error_message.batch_index_error_message = buf[pos:end].decode()
@@ -1323,7 +1324,7 @@ def _decode_produce_response_v9(buf: Buffer, pos: int) -> tuple[ProduceResponse,
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_produce_response.error_message = buf[pos:end].decode()
@@ -1366,7 +1367,7 @@ def _encode_produce_response_v9(message: ProduceResponse, out: list[Chunk]) -> N
         name = topic_produce_response.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_responses = topic_produce_response.partition_responses
         n = len(partition_responses) + 1
@@ -1399,7 +1400,7 @@ def _encode_produce_response_v9(message: ProduceResponse, out: list[Chunk]) -> N
                 else:
                     encoded = batch_index_error_message.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 if batch_index_and_error_message.unknown_tagged_fields:
                     out.append(tagged_fields([], batch_index_and_error_message.unknown_tagged_fields))
@@ -1411,7 +1412,7 @@ def _encode_produce_response_v9(message: ProduceResponse, out: list[Chunk]) -> N
             else:
                 encoded = error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if partition_produce_response.unknown_tagged_fields:
                 out.append(tagged_fields([], partition_produce_response.unknown_tagged_fields))
@@ -1472,7 +1473,7 @@ def _decode_produce_response_v10(buf: Buffer, pos: int) -> tuple[ProduceResponse
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_produce_response.name = buf[pos:end].decode()
         pos = end
@@ -1503,7 +1504,7 @@ def _decode_produce_response_v10(buf: Buffer, pos: int) -> tuple[ProduceResponse
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     batch_index_and_error_message.batch_index_error_message = buf[pos:end].decode()
@@ -1519,7 +1520,7 @@ def _decode_produce_response_v10(buf: Buffer, pos: int) -> tuple[ProduceResponse
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_produce_response.error_message = buf[pos:end].decode()
@@ -1589,7 +1590,7 @@ def _decode_produce_response_v10(buf: Buffer, pos: int) -> tuple[ProduceResponse
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     node_endpoint.host = buf[pos:end].decode()
                     pos = end
@@ -1598,7 +1599,7 @@ def _decode_produce_response_v10(buf: Buffer, pos: int) -> tuple[ProduceResponse
                     n = buf[pos]
                     pos += 1
                     if n > 127:
-                        n, pos = read_uvarint(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     if n:
                         end = pos + n - 1
                         node_endpoint.rack = buf[pos:end].decode()
@@ -1630,7 +1631,7 @@ def _encode_produce_response_v10(message: ProduceResponse, out: list[Chunk]) -> 
         name = topic_produce_response.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_responses = topic_produce_response.partition_responses
         n = len(partition_responses) + 1
@@ -1656,7 +1657,7 @@ def _encode_produce_response_v10(message: ProduceResponse, out: list[Chunk]) -> 
                 else:
                     encoded = batch_index_error_message.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 if batch_index_and_error_message.unknown_tagged_fields:
                     out.append(tagged_fields([], batch_index_and_error_message.unknown_tagged_fields))
@@ -1668,7 +1669,7 @@ def _encode_produce_response_v10(message: ProduceResponse, out: list[Chunk]) -> 
             else:
                 encoded = error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if (
                 partition_produce_response.current_leader is not None
@@ -1712,7 +1713,7 @@ def _encode_produce_response_v10(message: ProduceResponse, out: list[Chunk]) -> 
                 host = node_endpoint.host
                 encoded = host.encode()
                 n = len(encoded) + 1
-                part_2.append(BYTE[n] if n < 128 else uvarint(n))
+                part_2.append(BYTE[n] if n < 128 else string_size(n))
                 part_2.append(encoded)
                 part_2.append(_put_i(node_endpoint.port))
                 rack = node_endpoint.rack
@@ -1721,7 +1722,7 @@ def _encode_produce_response_v10(message: ProduceResponse, out: list[Chunk]) -> 
                 else:
                     encoded = rack.encode()
                     n = len(encoded) + 1
-                    part_2.append(BYTE[n] if n < 128 else uvarint(n))
+                    part_2.append(BYTE[n] if n < 128 else string_size(n))
                     part_2.append(encoded)
                 if node_endpoint.unknown_tagged_fields:
                     part_2.append(tagged_fields([], node_endpoint.unknown_tagged_fields))
@@ -1803,7 +1804,7 @@ def _decode_produce_response_v13(buf: Buffer, pos: int) -> tuple[ProduceResponse
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     batch_index_and_error_message.batch_index_error_message = buf[pos:end].decode()
@@ -1819,7 +1820,7 @@ def _decode_produce_response_v13(buf: Buffer, pos: int) -> tuple[ProduceResponse
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_produce_response.error_message = buf[pos:end].decode()
@@ -1889,7 +1890,7 @@ def _decode_produce_response_v13(buf: Buffer, pos: int) -> tuple[ProduceResponse
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     node_endpoint.host = buf[pos:end].decode()
                     pos = end
@@ -1898,7 +1899,7 @@ def _decode_produce_response_v13(buf: Buffer, pos: int) -> tuple[ProduceResponse
                     n = buf[pos]
                     pos += 1
                     if n > 127:
-                        n, pos = read_uvarint(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     if n:
                         end = pos + n - 1
                         node_endpoint.rack = buf[pos:end].decode()
@@ -1952,7 +1953,7 @@ def _encode_produce_response_v13(message: ProduceResponse, out: list[Chunk]) -> 
                 else:
                     encoded = batch_index_error_message.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 if batch_index_and_error_message.unknown_tagged_fields:
                     out.append(tagged_fields([], batch_index_and_error_message.unknown_tagged_fields))
@@ -1964,7 +1965,7 @@ def _encode_produce_response_v13(message: ProduceResponse, out: list[Chunk]) -> 
             else:
                 encoded = error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if (
                 partition_produce_response.current_leader is not None
@@ -2008,7 +2009,7 @@ def _encode_produce_response_v13(message: ProduceResponse, out: list[Chunk]) -> 
                 host = node_endpoint.host
                 encoded = host.encode()
                 n = len(encoded) + 1
-                part_2.append(BYTE[n] if n < 128 else uvarint(n))
+                part_2.append(BYTE[n] if n < 128 else string_size(n))
                 part_2.append(encoded)
                 part_2.append(_put_i(node_endpoint.port))
                 rack = node_endpoint.rack
@@ -2017,7 +2018,7 @@ def _encode_produce_response_v13(message: ProduceResponse, out: list[Chunk]) -> 
                 else:
                     encoded = rack.encode()
                     n = len(encoded) + 1
-                    part_2.append(BYTE[n] if n < 128 else uvarint(n))
+                    part_2.append(BYTE[n] if n < 128 else string_size(n))
                     part_2.append(encoded)
                 if node_endpoint.unknown_tagged_fields:
                     part_2.append(tagged_fields([], node_endpoint.unknown_tagged_fields))

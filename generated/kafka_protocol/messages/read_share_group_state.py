@@ -20,9 +20,9 @@ from kafka_protocol.wire import (
     Uuid,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -179,7 +179,7 @@ def _decode_read_share_group_state_request_v0(buf: Buffer, pos: int) -> tuple[Re
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -226,7 +226,7 @@ def _encode_read_share_group_state_request_v0(message: ReadShareGroupStateReques
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -313,7 +313,7 @@ def _decode_read_share_group_state_response_v0(buf: Buffer, pos: int) -> tuple[R
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_result.error_message = buf[pos:end].decode()
@@ -380,7 +380,7 @@ def _encode_read_share_group_state_response_v0(message: ReadShareGroupStateRespo
             else:
                 encoded = error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(_put_iq(partition_result.state_epoch, partition_result.start_offset))
             state_batches = partition_result.state_batches

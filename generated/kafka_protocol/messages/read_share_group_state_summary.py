@@ -20,9 +20,9 @@ from kafka_protocol.wire import (
     Uuid,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -165,7 +165,7 @@ def _decode_read_share_group_state_summary_request_v0(buf: Buffer, pos: int) -> 
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -212,7 +212,7 @@ def _encode_read_share_group_state_summary_request_v0(message: ReadShareGroupSta
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -297,7 +297,7 @@ def _decode_read_share_group_state_summary_response_v0(buf: Buffer, pos: int) ->
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_result.error_message = buf[pos:end].decode()
@@ -349,7 +349,7 @@ def _encode_read_share_group_state_summary_response_v0(message: ReadShareGroupSt
             else:
                 encoded = error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(
                 _put_iiq(
@@ -413,7 +413,7 @@ def _decode_read_share_group_state_summary_response_v1(buf: Buffer, pos: int) ->
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_result.error_message = buf[pos:end].decode()
@@ -465,7 +465,7 @@ def _encode_read_share_group_state_summary_response_v1(message: ReadShareGroupSt
             else:
                 encoded = error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(
                 _put_iiqi(

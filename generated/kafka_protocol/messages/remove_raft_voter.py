@@ -20,9 +20,9 @@ from kafka_protocol.wire import (
     Uuid,
     Versions,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
-    uvarint,
 )
 
 __all__ = [
@@ -94,7 +94,7 @@ def _decode_remove_raft_voter_request_v0(buf: Buffer, pos: int) -> tuple[RemoveR
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -119,7 +119,7 @@ def _encode_remove_raft_voter_request_v0(message: RemoveRaftVoterRequest, out: l
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_iu(message.voter_id, message.voter_directory_id))
     if message.unknown_tagged_fields:
@@ -160,7 +160,7 @@ def _decode_remove_raft_voter_response_v0(buf: Buffer, pos: int) -> tuple[Remove
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -184,7 +184,7 @@ def _encode_remove_raft_voter_response_v0(message: RemoveRaftVoterResponse, out:
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))

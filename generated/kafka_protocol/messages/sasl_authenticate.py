@@ -22,7 +22,8 @@ from kafka_protocol.wire import (
     Versions,
     long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -285,7 +286,7 @@ def _decode_sasl_authenticate_response_v2(buf: Buffer, pos: int) -> tuple[SaslAu
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -318,7 +319,7 @@ def _encode_sasl_authenticate_response_v2(message: SaslAuthenticateResponse, out
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     auth_bytes = message.auth_bytes
     n = len(auth_bytes) + 1

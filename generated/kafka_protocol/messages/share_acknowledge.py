@@ -22,9 +22,9 @@ from kafka_protocol.wire import (
     Versions,
     array_struct,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -231,7 +231,7 @@ def _decode_share_acknowledge_request_v0(buf: Buffer, pos: int) -> tuple[ShareAc
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_id = buf[pos:end].decode()
@@ -241,7 +241,7 @@ def _decode_share_acknowledge_request_v0(buf: Buffer, pos: int) -> tuple[ShareAc
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.member_id = buf[pos:end].decode()
@@ -321,7 +321,7 @@ def _encode_share_acknowledge_request_v0(message: ShareAcknowledgeRequest, out: 
     else:
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     member_id = message.member_id
     if member_id is None:
@@ -329,7 +329,7 @@ def _encode_share_acknowledge_request_v0(message: ShareAcknowledgeRequest, out: 
     else:
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.share_session_epoch))
     topics = message.topics
@@ -395,7 +395,7 @@ def _decode_share_acknowledge_request_v2(buf: Buffer, pos: int) -> tuple[ShareAc
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_id = buf[pos:end].decode()
@@ -405,7 +405,7 @@ def _decode_share_acknowledge_request_v2(buf: Buffer, pos: int) -> tuple[ShareAc
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.member_id = buf[pos:end].decode()
@@ -482,7 +482,7 @@ def _encode_share_acknowledge_request_v2(message: ShareAcknowledgeRequest, out: 
     else:
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     member_id = message.member_id
     if member_id is None:
@@ -490,7 +490,7 @@ def _encode_share_acknowledge_request_v2(message: ShareAcknowledgeRequest, out: 
     else:
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_it(message.share_session_epoch, message.is_renew_ack))
     topics = message.topics
@@ -586,7 +586,7 @@ def _decode_share_acknowledge_response_v0(buf: Buffer, pos: int) -> tuple[ShareA
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -614,7 +614,7 @@ def _decode_share_acknowledge_response_v0(buf: Buffer, pos: int) -> tuple[ShareA
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_data.error_message = buf[pos:end].decode()
@@ -653,7 +653,7 @@ def _decode_share_acknowledge_response_v0(buf: Buffer, pos: int) -> tuple[ShareA
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         node_endpoint.host = buf[pos:end].decode()
         pos = end
@@ -662,7 +662,7 @@ def _decode_share_acknowledge_response_v0(buf: Buffer, pos: int) -> tuple[ShareA
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             node_endpoint.rack = buf[pos:end].decode()
@@ -693,7 +693,7 @@ def _encode_share_acknowledge_response_v0(message: ShareAcknowledgeResponse, out
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     responses = message.responses
     n = len(responses) + 1
@@ -711,7 +711,7 @@ def _encode_share_acknowledge_response_v0(message: ShareAcknowledgeResponse, out
             else:
                 encoded = error_message_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             leader_id_and_epoch = partition_data.current_leader
             out.append(_put_ii(leader_id_and_epoch.leader_id, leader_id_and_epoch.leader_epoch))
@@ -735,7 +735,7 @@ def _encode_share_acknowledge_response_v0(message: ShareAcknowledgeResponse, out
         host = node_endpoint.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(node_endpoint.port))
         rack = node_endpoint.rack
@@ -744,7 +744,7 @@ def _encode_share_acknowledge_response_v0(message: ShareAcknowledgeResponse, out
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if node_endpoint.unknown_tagged_fields:
             out.append(tagged_fields([], node_endpoint.unknown_tagged_fields))
@@ -791,7 +791,7 @@ def _decode_share_acknowledge_response_v2(buf: Buffer, pos: int) -> tuple[ShareA
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -821,7 +821,7 @@ def _decode_share_acknowledge_response_v2(buf: Buffer, pos: int) -> tuple[ShareA
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_data.error_message = buf[pos:end].decode()
@@ -860,7 +860,7 @@ def _decode_share_acknowledge_response_v2(buf: Buffer, pos: int) -> tuple[ShareA
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         node_endpoint.host = buf[pos:end].decode()
         pos = end
@@ -869,7 +869,7 @@ def _decode_share_acknowledge_response_v2(buf: Buffer, pos: int) -> tuple[ShareA
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             node_endpoint.rack = buf[pos:end].decode()
@@ -899,7 +899,7 @@ def _encode_share_acknowledge_response_v2(message: ShareAcknowledgeResponse, out
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.acquisition_lock_timeout_ms))
     responses = message.responses
@@ -918,7 +918,7 @@ def _encode_share_acknowledge_response_v2(message: ShareAcknowledgeResponse, out
             else:
                 encoded = error_message_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             leader_id_and_epoch = partition_data.current_leader
             out.append(_put_ii(leader_id_and_epoch.leader_id, leader_id_and_epoch.leader_epoch))
@@ -942,7 +942,7 @@ def _encode_share_acknowledge_response_v2(message: ShareAcknowledgeResponse, out
         host = node_endpoint.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(node_endpoint.port))
         rack = node_endpoint.rack
@@ -951,7 +951,7 @@ def _encode_share_acknowledge_response_v2(message: ShareAcknowledgeResponse, out
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if node_endpoint.unknown_tagged_fields:
             out.append(tagged_fields([], node_endpoint.unknown_tagged_fields))

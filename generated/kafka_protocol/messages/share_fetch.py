@@ -29,6 +29,8 @@ from kafka_protocol.wire import (
     pack_int32s,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -308,7 +310,7 @@ def _decode_share_fetch_request_v0(buf: Buffer, pos: int) -> tuple[ShareFetchReq
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_id = buf[pos:end].decode()
@@ -318,7 +320,7 @@ def _decode_share_fetch_request_v0(buf: Buffer, pos: int) -> tuple[ShareFetchReq
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.member_id = buf[pos:end].decode()
@@ -432,7 +434,7 @@ def _encode_share_fetch_request_v0(message: ShareFetchRequest, out: list[Chunk])
     else:
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     member_id = message.member_id
     if member_id is None:
@@ -440,7 +442,7 @@ def _encode_share_fetch_request_v0(message: ShareFetchRequest, out: list[Chunk])
     else:
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(
         _put_iiii(
@@ -535,7 +537,7 @@ def _decode_share_fetch_request_v1(buf: Buffer, pos: int) -> tuple[ShareFetchReq
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_id = buf[pos:end].decode()
@@ -545,7 +547,7 @@ def _decode_share_fetch_request_v1(buf: Buffer, pos: int) -> tuple[ShareFetchReq
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.member_id = buf[pos:end].decode()
@@ -656,7 +658,7 @@ def _encode_share_fetch_request_v1(message: ShareFetchRequest, out: list[Chunk])
     else:
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     member_id = message.member_id
     if member_id is None:
@@ -664,7 +666,7 @@ def _encode_share_fetch_request_v1(message: ShareFetchRequest, out: list[Chunk])
     else:
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(
         _put_iiiiii(
@@ -765,7 +767,7 @@ def _decode_share_fetch_request_v2(buf: Buffer, pos: int) -> tuple[ShareFetchReq
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_id = buf[pos:end].decode()
@@ -775,7 +777,7 @@ def _decode_share_fetch_request_v2(buf: Buffer, pos: int) -> tuple[ShareFetchReq
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.member_id = buf[pos:end].decode()
@@ -884,7 +886,7 @@ def _encode_share_fetch_request_v2(message: ShareFetchRequest, out: list[Chunk])
     else:
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     member_id = message.member_id
     if member_id is None:
@@ -892,7 +894,7 @@ def _encode_share_fetch_request_v2(message: ShareFetchRequest, out: list[Chunk])
     else:
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(
         _put_iiiiiibt(
@@ -1024,7 +1026,7 @@ def _decode_share_fetch_response_v0(buf: Buffer, pos: int) -> tuple[ShareFetchRe
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -1052,7 +1054,7 @@ def _decode_share_fetch_response_v0(buf: Buffer, pos: int) -> tuple[ShareFetchRe
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_data.error_message = buf[pos:end].decode()
@@ -1064,7 +1066,7 @@ def _decode_share_fetch_response_v0(buf: Buffer, pos: int) -> tuple[ShareFetchRe
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_data.acknowledge_error_message = buf[pos:end].decode()
@@ -1132,7 +1134,7 @@ def _decode_share_fetch_response_v0(buf: Buffer, pos: int) -> tuple[ShareFetchRe
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         node_endpoint.host = buf[pos:end].decode()
         pos = end
@@ -1141,7 +1143,7 @@ def _decode_share_fetch_response_v0(buf: Buffer, pos: int) -> tuple[ShareFetchRe
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             node_endpoint.rack = buf[pos:end].decode()
@@ -1174,7 +1176,7 @@ def _encode_share_fetch_response_v0(message: ShareFetchResponse, out: list[Chunk
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     responses = message.responses
     n = len(responses) + 1
@@ -1192,7 +1194,7 @@ def _encode_share_fetch_response_v0(message: ShareFetchResponse, out: list[Chunk
             else:
                 encoded = error_message_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(_put_h(partition_data.acknowledge_error_code))
             acknowledge_error_message = partition_data.acknowledge_error_message
@@ -1201,7 +1203,7 @@ def _encode_share_fetch_response_v0(message: ShareFetchResponse, out: list[Chunk
             else:
                 encoded = acknowledge_error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             leader_id_and_epoch = partition_data.current_leader
             out.append(_put_ii(leader_id_and_epoch.leader_id, leader_id_and_epoch.leader_epoch))
@@ -1247,7 +1249,7 @@ def _encode_share_fetch_response_v0(message: ShareFetchResponse, out: list[Chunk
         host = node_endpoint.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(node_endpoint.port))
         rack = node_endpoint.rack
@@ -1256,7 +1258,7 @@ def _encode_share_fetch_response_v0(message: ShareFetchResponse, out: list[Chunk
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if node_endpoint.unknown_tagged_fields:
             out.append(tagged_fields([], node_endpoint.unknown_tagged_fields))
@@ -1312,7 +1314,7 @@ def _decode_share_fetch_response_v1(buf: Buffer, pos: int) -> tuple[ShareFetchRe
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -1342,7 +1344,7 @@ def _decode_share_fetch_response_v1(buf: Buffer, pos: int) -> tuple[ShareFetchRe
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_data.error_message = buf[pos:end].decode()
@@ -1354,7 +1356,7 @@ def _decode_share_fetch_response_v1(buf: Buffer, pos: int) -> tuple[ShareFetchRe
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 partition_data.acknowledge_error_message = buf[pos:end].decode()
@@ -1419,7 +1421,7 @@ def _decode_share_fetch_response_v1(buf: Buffer, pos: int) -> tuple[ShareFetchRe
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         node_endpoint.host = buf[pos:end].decode()
         pos = end
@@ -1428,7 +1430,7 @@ def _decode_share_fetch_response_v1(buf: Buffer, pos: int) -> tuple[ShareFetchRe
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             node_endpoint.rack = buf[pos:end].decode()
@@ -1458,7 +1460,7 @@ def _encode_share_fetch_response_v1(message: ShareFetchResponse, out: list[Chunk
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.acquisition_lock_timeout_ms))
     responses = message.responses
@@ -1477,7 +1479,7 @@ def _encode_share_fetch_response_v1(message: ShareFetchResponse, out: list[Chunk
             else:
                 encoded = error_message_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(_put_h(partition_data.acknowledge_error_code))
             acknowledge_error_message = partition_data.acknowledge_error_message
@@ -1486,7 +1488,7 @@ def _encode_share_fetch_response_v1(message: ShareFetchResponse, out: list[Chunk
             else:
                 encoded = acknowledge_error_message.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             leader_id_and_epoch = partition_data.current_leader
             out.append(_put_ii(leader_id_and_epoch.leader_id, leader_id_and_epoch.leader_epoch))
@@ -1531,7 +1533,7 @@ def _encode_share_fetch_response_v1(message: ShareFetchResponse, out: list[Chunk
         host = node_endpoint.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_i(node_endpoint.port))
         rack = node_endpoint.rack
@@ -1540,7 +1542,7 @@ def _encode_share_fetch_response_v1(message: ShareFetchResponse, out: list[Chunk
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if node_endpoint.unknown_tagged_fields:
             out.append(tagged_fields([], node_endpoint.unknown_tagged_fields))

@@ -23,10 +23,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -183,7 +183,7 @@ def _decode_share_group_describe_request_v0(buf: Buffer, pos: int) -> tuple[Shar
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.group_ids.append(buf[pos:end].decode())
         pos = end
@@ -205,7 +205,7 @@ def _encode_share_group_describe_request_v0(message: ShareGroupDescribeRequest, 
     for text in group_ids:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_t(message.include_authorized_operations))
     if message.unknown_tagged_fields:
@@ -281,7 +281,7 @@ def _decode_share_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[Sha
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             described_group.error_message = buf[pos:end].decode()
@@ -291,14 +291,14 @@ def _decode_share_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[Sha
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_state = buf[pos:end].decode()
         pos = end
@@ -307,7 +307,7 @@ def _decode_share_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[Sha
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.assignor_name = buf[pos:end].decode()
         pos = end
@@ -321,14 +321,14 @@ def _decode_share_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[Sha
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.member_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.rack_id = buf[pos:end].decode()
@@ -340,14 +340,14 @@ def _decode_share_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[Sha
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_host = buf[pos:end].decode()
             pos = end
@@ -360,7 +360,7 @@ def _decode_share_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[Sha
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 member.subscribed_topic_names.append(buf[pos:end].decode())
                 pos = end
@@ -377,7 +377,7 @@ def _decode_share_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[Sha
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_partitions.topic_name = buf[pos:end].decode()
                 pos = end
@@ -435,23 +435,23 @@ def _encode_share_group_describe_response_v0(message: ShareGroupDescribeResponse
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         group_id = described_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_state = described_group.group_state
         encoded = group_state.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_ii(described_group.group_epoch, described_group.assignment_epoch))
         assignor_name = described_group.assignor_name
         encoded = assignor_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         members = described_group.members
         n = len(members) + 1
@@ -460,7 +460,7 @@ def _encode_share_group_describe_response_v0(message: ShareGroupDescribeResponse
             member_id = member.member_id
             encoded = member_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             rack_id = member.rack_id
             if rack_id is None:
@@ -468,18 +468,18 @@ def _encode_share_group_describe_response_v0(message: ShareGroupDescribeResponse
             else:
                 encoded = rack_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             out.append(_put_i(member.member_epoch))
             client_id = member.client_id
             encoded = client_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             client_host = member.client_host
             encoded = client_host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             subscribed_topic_names = member.subscribed_topic_names
             n = len(subscribed_topic_names) + 1
@@ -487,7 +487,7 @@ def _encode_share_group_describe_response_v0(message: ShareGroupDescribeResponse
             for text in subscribed_topic_names:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             assignment = member.assignment
             topic_partitions = assignment.topic_partitions
@@ -498,7 +498,7 @@ def _encode_share_group_describe_response_v0(message: ShareGroupDescribeResponse
                 topic_name = topic_partitions_2.topic_name
                 encoded = topic_name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions = topic_partitions_2.partitions
                 n = len(partitions) + 1

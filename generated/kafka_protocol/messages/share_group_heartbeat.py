@@ -24,10 +24,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -144,14 +144,14 @@ def _decode_share_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[Sha
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -160,7 +160,7 @@ def _decode_share_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[Sha
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.rack_id = buf[pos:end].decode()
@@ -177,7 +177,7 @@ def _decode_share_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[Sha
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             message.subscribed_topic_names.append(buf[pos:end].decode())
             pos = end
@@ -196,12 +196,12 @@ def _encode_share_group_heartbeat_request_v0(message: ShareGroupHeartbeatRequest
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.member_epoch))
     rack_id = message.rack_id
@@ -210,7 +210,7 @@ def _encode_share_group_heartbeat_request_v0(message: ShareGroupHeartbeatRequest
     else:
         encoded = rack_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     subscribed_topic_names = message.subscribed_topic_names
     if subscribed_topic_names is None:
@@ -221,7 +221,7 @@ def _encode_share_group_heartbeat_request_v0(message: ShareGroupHeartbeatRequest
         for text in subscribed_topic_names:
             encoded = text.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))
@@ -273,7 +273,7 @@ def _decode_share_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[Sh
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -283,7 +283,7 @@ def _decode_share_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[Sh
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.member_id = buf[pos:end].decode()
@@ -344,7 +344,7 @@ def _encode_share_group_heartbeat_response_v0(message: ShareGroupHeartbeatRespon
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     member_id = message.member_id
     if member_id is None:
@@ -352,7 +352,7 @@ def _encode_share_group_heartbeat_response_v0(message: ShareGroupHeartbeatRespon
     else:
         encoded = member_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_ii(message.member_epoch, message.heartbeat_interval_ms))
     assignment = message.assignment

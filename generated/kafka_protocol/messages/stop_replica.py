@@ -26,9 +26,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -349,7 +350,7 @@ def _decode_stop_replica_request_v2(buf: Buffer, pos: int) -> tuple[StopReplicaR
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         stop_replica_topic_v1.name = buf[pos:end].decode()
         pos = end
@@ -400,7 +401,7 @@ def _encode_stop_replica_request_v2(message: StopReplicaRequest, out: list[Chunk
         name = stop_replica_topic_v1.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_indexes = stop_replica_topic_v1.partition_indexes
         n = len(partition_indexes) + 1
@@ -448,7 +449,7 @@ def _decode_stop_replica_request_v3(buf: Buffer, pos: int) -> tuple[StopReplicaR
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         stop_replica_topic_state.topic_name = buf[pos:end].decode()
         pos = end
@@ -507,7 +508,7 @@ def _encode_stop_replica_request_v3(message: StopReplicaRequest, out: list[Chunk
         topic_name = stop_replica_topic_state.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_states = stop_replica_topic_state.partition_states
         n = len(partition_states) + 1
@@ -571,7 +572,7 @@ def _decode_stop_replica_request_v4(buf: Buffer, pos: int) -> tuple[StopReplicaR
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         stop_replica_topic_state.topic_name = buf[pos:end].decode()
         pos = end
@@ -634,7 +635,7 @@ def _encode_stop_replica_request_v4(message: StopReplicaRequest, out: list[Chunk
         topic_name = stop_replica_topic_state.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_states = stop_replica_topic_state.partition_states
         n = len(partition_states) + 1
@@ -772,7 +773,7 @@ def _decode_stop_replica_response_v2(buf: Buffer, pos: int) -> tuple[StopReplica
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         stop_replica_partition_error.topic_name = buf[pos:end].decode()
         pos = end
@@ -805,7 +806,7 @@ def _encode_stop_replica_response_v2(message: StopReplicaResponse, out: list[Chu
         topic_name = stop_replica_partition_error.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(
             _put_ih(

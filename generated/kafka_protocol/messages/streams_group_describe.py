@@ -23,10 +23,10 @@ from kafka_protocol.wire import (
     Versions,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -370,7 +370,7 @@ def _decode_streams_group_describe_request_v0(buf: Buffer, pos: int) -> tuple[St
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.group_ids.append(buf[pos:end].decode())
         pos = end
@@ -395,7 +395,7 @@ def _encode_streams_group_describe_request_v0(message: StreamsGroupDescribeReque
     for text in group_ids:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_t(message.include_authorized_operations))
     if message.unknown_tagged_fields:
@@ -424,7 +424,7 @@ def _decode_streams_group_describe_request_v1(buf: Buffer, pos: int) -> tuple[St
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         message.group_ids.append(buf[pos:end].decode())
         pos = end
@@ -446,7 +446,7 @@ def _encode_streams_group_describe_request_v1(message: StreamsGroupDescribeReque
     for text in group_ids:
         encoded = text.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_tt(message.include_authorized_operations, message.include_topology_description))
     if message.unknown_tagged_fields:
@@ -589,7 +589,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             described_group.error_message = buf[pos:end].decode()
@@ -599,14 +599,14 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_state = buf[pos:end].decode()
         pos = end
@@ -629,7 +629,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     subtopology.subtopology_id = buf[pos:end].decode()
                     pos = end
@@ -642,7 +642,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         subtopology.source_topics.append(buf[pos:end].decode())
                         pos = end
@@ -655,7 +655,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         subtopology.repartition_sink_topics.append(buf[pos:end].decode())
                         pos = end
@@ -669,7 +669,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         topic_info.name = buf[pos:end].decode()
                         pos = end
@@ -685,14 +685,14 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                             n = buf[pos]
                             pos += 1
                             if not 0 < n < 128:
-                                n, pos = long_length(buf, pos - 1)
+                                n, pos = string_length(buf, pos - 1)
                             end = pos + n - 1
                             key_value.key = buf[pos:end].decode()
                             pos = end
                             n = buf[pos]
                             pos += 1
                             if not 0 < n < 128:
-                                n, pos = long_length(buf, pos - 1)
+                                n, pos = string_length(buf, pos - 1)
                             end = pos + n - 1
                             key_value.value = buf[pos:end].decode()
                             pos = end
@@ -718,7 +718,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         topic_info_2.name = buf[pos:end].decode()
                         pos = end
@@ -734,14 +734,14 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                             n = buf[pos]
                             pos += 1
                             if not 0 < n < 128:
-                                n, pos = long_length(buf, pos - 1)
+                                n, pos = string_length(buf, pos - 1)
                             end = pos + n - 1
                             key_value_2.key = buf[pos:end].decode()
                             pos = end
                             n = buf[pos]
                             pos += 1
                             if not 0 < n < 128:
-                                n, pos = long_length(buf, pos - 1)
+                                n, pos = string_length(buf, pos - 1)
                             end = pos + n - 1
                             key_value_2.value = buf[pos:end].decode()
                             pos = end
@@ -784,7 +784,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.member_id = buf[pos:end].decode()
             pos = end
@@ -793,7 +793,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.instance_id = buf[pos:end].decode()
@@ -803,7 +803,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.rack_id = buf[pos:end].decode()
@@ -813,14 +813,14 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_host = buf[pos:end].decode()
             pos = end
@@ -829,7 +829,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.process_id = buf[pos:end].decode()
             pos = end
@@ -840,7 +840,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 endpoint.host = buf[pos:end].decode()
                 pos = end
@@ -865,14 +865,14 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 key_value_3.key = buf[pos:end].decode()
                 pos = end
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 key_value_3.value = buf[pos:end].decode()
                 pos = end
@@ -892,7 +892,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_offset.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -914,7 +914,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_offset_2.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -937,7 +937,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -964,7 +964,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_2.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -991,7 +991,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_3.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -1024,7 +1024,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_4.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -1051,7 +1051,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_5.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -1078,7 +1078,7 @@ def _decode_streams_group_describe_response_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_6.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -1145,17 +1145,17 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         group_id = described_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_state = described_group.group_state
         encoded = group_state.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_ii(described_group.group_epoch, described_group.assignment_epoch))
         topology = described_group.topology
@@ -1174,7 +1174,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                     subtopology_id = subtopology.subtopology_id
                     encoded = subtopology_id.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                     source_topics = subtopology.source_topics
                     n = len(source_topics) + 1
@@ -1182,7 +1182,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                     for text in source_topics:
                         encoded = text.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                     repartition_sink_topics = subtopology.repartition_sink_topics
                     n = len(repartition_sink_topics) + 1
@@ -1190,7 +1190,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                     for text in repartition_sink_topics:
                         encoded = text.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                     state_changelog_topics = subtopology.state_changelog_topics
                     n = len(state_changelog_topics) + 1
@@ -1199,7 +1199,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                         name = topic_info.name
                         encoded = name.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                         out.append(_put_ih(topic_info.partitions, topic_info.replication_factor))
                         topic_configs = topic_info.topic_configs
@@ -1209,12 +1209,12 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                             key = key_value.key
                             encoded = key.encode()
                             n = len(encoded) + 1
-                            out.append(BYTE[n] if n < 128 else uvarint(n))
+                            out.append(BYTE[n] if n < 128 else string_size(n))
                             out.append(encoded)
                             value = key_value.value
                             encoded = value.encode()
                             n = len(encoded) + 1
-                            out.append(BYTE[n] if n < 128 else uvarint(n))
+                            out.append(BYTE[n] if n < 128 else string_size(n))
                             out.append(encoded)
                             if key_value.unknown_tagged_fields:
                                 out.append(tagged_fields([], key_value.unknown_tagged_fields))
@@ -1231,7 +1231,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                         name_2 = topic_info_2.name
                         encoded = name_2.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                         out.append(_put_ih(topic_info_2.partitions, topic_info_2.replication_factor))
                         topic_configs_2 = topic_info_2.topic_configs
@@ -1241,12 +1241,12 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                             key_2 = key_value_2.key
                             encoded = key_2.encode()
                             n = len(encoded) + 1
-                            out.append(BYTE[n] if n < 128 else uvarint(n))
+                            out.append(BYTE[n] if n < 128 else string_size(n))
                             out.append(encoded)
                             value_2 = key_value_2.value
                             encoded = value_2.encode()
                             n = len(encoded) + 1
-                            out.append(BYTE[n] if n < 128 else uvarint(n))
+                            out.append(BYTE[n] if n < 128 else string_size(n))
                             out.append(encoded)
                             if key_value_2.unknown_tagged_fields:
                                 out.append(tagged_fields([], key_value_2.unknown_tagged_fields))
@@ -1271,7 +1271,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
             member_id = member.member_id
             encoded = member_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_i(member.member_epoch))
             instance_id = member.instance_id
@@ -1280,7 +1280,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
             else:
                 encoded = instance_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             rack_id = member.rack_id
             if rack_id is None:
@@ -1288,23 +1288,23 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
             else:
                 encoded = rack_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             client_id = member.client_id
             encoded = client_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             client_host = member.client_host
             encoded = client_host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_i(member.topology_epoch))
             process_id = member.process_id
             encoded = process_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             endpoint = member.user_endpoint
             if endpoint is None:
@@ -1314,7 +1314,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 host = endpoint.host
                 encoded = host.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_H(endpoint.port))
                 if endpoint.unknown_tagged_fields:
@@ -1328,12 +1328,12 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 key_3 = key_value_3.key
                 encoded = key_3.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 value_3 = key_value_3.value
                 encoded = value_3.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 if key_value_3.unknown_tagged_fields:
                     out.append(tagged_fields([], key_value_3.unknown_tagged_fields))
@@ -1346,7 +1346,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 subtopology_id_2 = task_offset.subtopology_id
                 encoded = subtopology_id_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_iq(task_offset.partition, task_offset.offset))
                 if task_offset.unknown_tagged_fields:
@@ -1360,7 +1360,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 subtopology_id_3 = task_offset_2.subtopology_id
                 encoded = subtopology_id_3.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_iq(task_offset_2.partition, task_offset_2.offset))
                 if task_offset_2.unknown_tagged_fields:
@@ -1375,7 +1375,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 subtopology_id_4 = task_ids.subtopology_id
                 encoded = subtopology_id_4.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions = task_ids.partitions
                 n = len(partitions) + 1
@@ -1393,7 +1393,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 subtopology_id_5 = task_ids_2.subtopology_id
                 encoded = subtopology_id_5.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_2 = task_ids_2.partitions
                 n = len(partitions_2) + 1
@@ -1411,7 +1411,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 subtopology_id_6 = task_ids_3.subtopology_id
                 encoded = subtopology_id_6.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_3 = task_ids_3.partitions
                 n = len(partitions_3) + 1
@@ -1434,7 +1434,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 subtopology_id_7 = task_ids_4.subtopology_id
                 encoded = subtopology_id_7.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_4 = task_ids_4.partitions
                 n = len(partitions_4) + 1
@@ -1452,7 +1452,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 subtopology_id_8 = task_ids_5.subtopology_id
                 encoded = subtopology_id_8.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_5 = task_ids_5.partitions
                 n = len(partitions_5) + 1
@@ -1470,7 +1470,7 @@ def _encode_streams_group_describe_response_v0(message: StreamsGroupDescribeResp
                 subtopology_id_9 = task_ids_6.subtopology_id
                 encoded = subtopology_id_9.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_6 = task_ids_6.partitions
                 n = len(partitions_6) + 1
@@ -1649,7 +1649,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             described_group.error_message = buf[pos:end].decode()
@@ -1659,14 +1659,14 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_id = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         described_group.group_state = buf[pos:end].decode()
         pos = end
@@ -1689,7 +1689,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     subtopology.subtopology_id = buf[pos:end].decode()
                     pos = end
@@ -1702,7 +1702,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         subtopology.source_topics.append(buf[pos:end].decode())
                         pos = end
@@ -1715,7 +1715,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         subtopology.repartition_sink_topics.append(buf[pos:end].decode())
                         pos = end
@@ -1729,7 +1729,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         topic_info.name = buf[pos:end].decode()
                         pos = end
@@ -1745,14 +1745,14 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                             n = buf[pos]
                             pos += 1
                             if not 0 < n < 128:
-                                n, pos = long_length(buf, pos - 1)
+                                n, pos = string_length(buf, pos - 1)
                             end = pos + n - 1
                             key_value.key = buf[pos:end].decode()
                             pos = end
                             n = buf[pos]
                             pos += 1
                             if not 0 < n < 128:
-                                n, pos = long_length(buf, pos - 1)
+                                n, pos = string_length(buf, pos - 1)
                             end = pos + n - 1
                             key_value.value = buf[pos:end].decode()
                             pos = end
@@ -1778,7 +1778,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         topic_info_2.name = buf[pos:end].decode()
                         pos = end
@@ -1794,14 +1794,14 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                             n = buf[pos]
                             pos += 1
                             if not 0 < n < 128:
-                                n, pos = long_length(buf, pos - 1)
+                                n, pos = string_length(buf, pos - 1)
                             end = pos + n - 1
                             key_value_2.key = buf[pos:end].decode()
                             pos = end
                             n = buf[pos]
                             pos += 1
                             if not 0 < n < 128:
-                                n, pos = long_length(buf, pos - 1)
+                                n, pos = string_length(buf, pos - 1)
                             end = pos + n - 1
                             key_value_2.value = buf[pos:end].decode()
                             pos = end
@@ -1844,7 +1844,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.member_id = buf[pos:end].decode()
             pos = end
@@ -1853,7 +1853,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.instance_id = buf[pos:end].decode()
@@ -1863,7 +1863,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 member.rack_id = buf[pos:end].decode()
@@ -1873,14 +1873,14 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_id = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.client_host = buf[pos:end].decode()
             pos = end
@@ -1889,7 +1889,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             member.process_id = buf[pos:end].decode()
             pos = end
@@ -1900,7 +1900,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 endpoint.host = buf[pos:end].decode()
                 pos = end
@@ -1925,14 +1925,14 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 key_value_3.key = buf[pos:end].decode()
                 pos = end
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 key_value_3.value = buf[pos:end].decode()
                 pos = end
@@ -1952,7 +1952,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_offset.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -1974,7 +1974,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_offset_2.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -1997,7 +1997,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -2024,7 +2024,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_2.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -2051,7 +2051,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_3.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -2084,7 +2084,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_4.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -2111,7 +2111,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_5.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -2138,7 +2138,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 task_ids_6.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -2184,7 +2184,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topology_description_subtopology.subtopology_id = buf[pos:end].decode()
                 pos = end
@@ -2198,7 +2198,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     topology_description_node.name = buf[pos:end].decode()
                     pos = end
@@ -2213,14 +2213,14 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         topology_description_node.source_topics.append(buf[pos:end].decode())
                         pos = end
                     n = buf[pos]
                     pos += 1
                     if n > 127:
-                        n, pos = read_uvarint(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     if n:
                         end = pos + n - 1
                         topology_description_node.sink_topic = buf[pos:end].decode()
@@ -2236,7 +2236,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         topology_description_node.stores.append(buf[pos:end].decode())
                         pos = end
@@ -2249,7 +2249,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                         n = buf[pos]
                         pos += 1
                         if not 0 < n < 128:
-                            n, pos = long_length(buf, pos - 1)
+                            n, pos = string_length(buf, pos - 1)
                         end = pos + n - 1
                         topology_description_node.successors.append(buf[pos:end].decode())
                         pos = end
@@ -2276,7 +2276,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topology_description_node_2.name = buf[pos:end].decode()
                 pos = end
@@ -2291,14 +2291,14 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     topology_description_node_2.source_topics.append(buf[pos:end].decode())
                     pos = end
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     topology_description_node_2.sink_topic = buf[pos:end].decode()
@@ -2314,7 +2314,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     topology_description_node_2.stores.append(buf[pos:end].decode())
                     pos = end
@@ -2327,7 +2327,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     topology_description_node_2.successors.append(buf[pos:end].decode())
                     pos = end
@@ -2340,7 +2340,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topology_description_node_3.name = buf[pos:end].decode()
                 pos = end
@@ -2355,14 +2355,14 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     topology_description_node_3.source_topics.append(buf[pos:end].decode())
                     pos = end
                 n = buf[pos]
                 pos += 1
                 if n > 127:
-                    n, pos = read_uvarint(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 if n:
                     end = pos + n - 1
                     topology_description_node_3.sink_topic = buf[pos:end].decode()
@@ -2378,7 +2378,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     topology_description_node_3.stores.append(buf[pos:end].decode())
                     pos = end
@@ -2391,7 +2391,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     topology_description_node_3.successors.append(buf[pos:end].decode())
                     pos = end
@@ -2420,7 +2420,7 @@ def _decode_streams_group_describe_response_v1(buf: Buffer, pos: int) -> tuple[S
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             described_group.assignor_name = buf[pos:end].decode()
@@ -2455,17 +2455,17 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
         else:
             encoded = error_message.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         group_id = described_group.group_id
         encoded = group_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         group_state = described_group.group_state
         encoded = group_state.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_ii(described_group.group_epoch, described_group.assignment_epoch))
         topology = described_group.topology
@@ -2484,7 +2484,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                     subtopology_id = subtopology.subtopology_id
                     encoded = subtopology_id.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                     source_topics = subtopology.source_topics
                     n = len(source_topics) + 1
@@ -2492,7 +2492,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                     for text in source_topics:
                         encoded = text.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                     repartition_sink_topics = subtopology.repartition_sink_topics
                     n = len(repartition_sink_topics) + 1
@@ -2500,7 +2500,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                     for text in repartition_sink_topics:
                         encoded = text.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                     state_changelog_topics = subtopology.state_changelog_topics
                     n = len(state_changelog_topics) + 1
@@ -2509,7 +2509,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                         name = topic_info.name
                         encoded = name.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                         out.append(_put_ih(topic_info.partitions, topic_info.replication_factor))
                         topic_configs = topic_info.topic_configs
@@ -2519,12 +2519,12 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                             key = key_value.key
                             encoded = key.encode()
                             n = len(encoded) + 1
-                            out.append(BYTE[n] if n < 128 else uvarint(n))
+                            out.append(BYTE[n] if n < 128 else string_size(n))
                             out.append(encoded)
                             value = key_value.value
                             encoded = value.encode()
                             n = len(encoded) + 1
-                            out.append(BYTE[n] if n < 128 else uvarint(n))
+                            out.append(BYTE[n] if n < 128 else string_size(n))
                             out.append(encoded)
                             if key_value.unknown_tagged_fields:
                                 out.append(tagged_fields([], key_value.unknown_tagged_fields))
@@ -2541,7 +2541,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                         name_2 = topic_info_2.name
                         encoded = name_2.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                         out.append(_put_ih(topic_info_2.partitions, topic_info_2.replication_factor))
                         topic_configs_2 = topic_info_2.topic_configs
@@ -2551,12 +2551,12 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                             key_2 = key_value_2.key
                             encoded = key_2.encode()
                             n = len(encoded) + 1
-                            out.append(BYTE[n] if n < 128 else uvarint(n))
+                            out.append(BYTE[n] if n < 128 else string_size(n))
                             out.append(encoded)
                             value_2 = key_value_2.value
                             encoded = value_2.encode()
                             n = len(encoded) + 1
-                            out.append(BYTE[n] if n < 128 else uvarint(n))
+                            out.append(BYTE[n] if n < 128 else string_size(n))
                             out.append(encoded)
                             if key_value_2.unknown_tagged_fields:
                                 out.append(tagged_fields([], key_value_2.unknown_tagged_fields))
@@ -2581,7 +2581,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
             member_id = member.member_id
             encoded = member_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_i(member.member_epoch))
             instance_id = member.instance_id
@@ -2590,7 +2590,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
             else:
                 encoded = instance_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             rack_id = member.rack_id
             if rack_id is None:
@@ -2598,23 +2598,23 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
             else:
                 encoded = rack_id.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             client_id = member.client_id
             encoded = client_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             client_host = member.client_host
             encoded = client_host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_i(member.topology_epoch))
             process_id = member.process_id
             encoded = process_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             endpoint = member.user_endpoint
             if endpoint is None:
@@ -2624,7 +2624,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 host = endpoint.host
                 encoded = host.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_H(endpoint.port))
                 if endpoint.unknown_tagged_fields:
@@ -2638,12 +2638,12 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 key_3 = key_value_3.key
                 encoded = key_3.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 value_3 = key_value_3.value
                 encoded = value_3.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 if key_value_3.unknown_tagged_fields:
                     out.append(tagged_fields([], key_value_3.unknown_tagged_fields))
@@ -2656,7 +2656,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 subtopology_id_2 = task_offset.subtopology_id
                 encoded = subtopology_id_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_iq(task_offset.partition, task_offset.offset))
                 if task_offset.unknown_tagged_fields:
@@ -2670,7 +2670,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 subtopology_id_3 = task_offset_2.subtopology_id
                 encoded = subtopology_id_3.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_iq(task_offset_2.partition, task_offset_2.offset))
                 if task_offset_2.unknown_tagged_fields:
@@ -2685,7 +2685,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 subtopology_id_4 = task_ids.subtopology_id
                 encoded = subtopology_id_4.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions = task_ids.partitions
                 n = len(partitions) + 1
@@ -2703,7 +2703,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 subtopology_id_5 = task_ids_2.subtopology_id
                 encoded = subtopology_id_5.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_2 = task_ids_2.partitions
                 n = len(partitions_2) + 1
@@ -2721,7 +2721,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 subtopology_id_6 = task_ids_3.subtopology_id
                 encoded = subtopology_id_6.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_3 = task_ids_3.partitions
                 n = len(partitions_3) + 1
@@ -2744,7 +2744,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 subtopology_id_7 = task_ids_4.subtopology_id
                 encoded = subtopology_id_7.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_4 = task_ids_4.partitions
                 n = len(partitions_4) + 1
@@ -2762,7 +2762,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 subtopology_id_8 = task_ids_5.subtopology_id
                 encoded = subtopology_id_8.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_5 = task_ids_5.partitions
                 n = len(partitions_5) + 1
@@ -2780,7 +2780,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 subtopology_id_9 = task_ids_6.subtopology_id
                 encoded = subtopology_id_9.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_6 = task_ids_6.partitions
                 n = len(partitions_6) + 1
@@ -2813,7 +2813,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 subtopology_id_10 = topology_description_subtopology.subtopology_id
                 encoded = subtopology_id_10.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 nodes = topology_description_subtopology.nodes
                 n = len(nodes) + 1
@@ -2822,7 +2822,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                     name_3 = topology_description_node.name
                     encoded = name_3.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                     out.append(_put_b(topology_description_node.node_type))
                     source_topics_2 = topology_description_node.source_topics
@@ -2831,7 +2831,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                     for text in source_topics_2:
                         encoded = text.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                     sink_topic = topology_description_node.sink_topic
                     if sink_topic is None:
@@ -2839,7 +2839,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                     else:
                         encoded = sink_topic.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                     stores = topology_description_node.stores
                     n = len(stores) + 1
@@ -2847,7 +2847,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                     for text in stores:
                         encoded = text.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                     successors = topology_description_node.successors
                     n = len(successors) + 1
@@ -2855,7 +2855,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                     for text in successors:
                         encoded = text.encode()
                         n = len(encoded) + 1
-                        out.append(BYTE[n] if n < 128 else uvarint(n))
+                        out.append(BYTE[n] if n < 128 else string_size(n))
                         out.append(encoded)
                     if topology_description_node.unknown_tagged_fields:
                         out.append(tagged_fields([], topology_description_node.unknown_tagged_fields))
@@ -2873,7 +2873,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 name_4 = topology_description_node_2.name
                 encoded = name_4.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_b(topology_description_node_2.node_type))
                 source_topics_3 = topology_description_node_2.source_topics
@@ -2882,7 +2882,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 for text in source_topics_3:
                     encoded = text.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 sink_topic_2 = topology_description_node_2.sink_topic
                 if sink_topic_2 is None:
@@ -2890,7 +2890,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 else:
                     encoded = sink_topic_2.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 stores_2 = topology_description_node_2.stores
                 n = len(stores_2) + 1
@@ -2898,7 +2898,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 for text in stores_2:
                     encoded = text.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 successors_2 = topology_description_node_2.successors
                 n = len(successors_2) + 1
@@ -2906,7 +2906,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 for text in successors_2:
                     encoded = text.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 if topology_description_node_2.unknown_tagged_fields:
                     out.append(tagged_fields([], topology_description_node_2.unknown_tagged_fields))
@@ -2916,7 +2916,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 name_5 = topology_description_node_3.name
                 encoded = name_5.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_b(topology_description_node_3.node_type))
                 source_topics_4 = topology_description_node_3.source_topics
@@ -2925,7 +2925,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 for text in source_topics_4:
                     encoded = text.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 sink_topic_3 = topology_description_node_3.sink_topic
                 if sink_topic_3 is None:
@@ -2933,7 +2933,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 else:
                     encoded = sink_topic_3.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 stores_3 = topology_description_node_3.stores
                 n = len(stores_3) + 1
@@ -2941,7 +2941,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 for text in stores_3:
                     encoded = text.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 successors_3 = topology_description_node_3.successors
                 n = len(successors_3) + 1
@@ -2949,7 +2949,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
                 for text in successors_3:
                     encoded = text.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                 if topology_description_node_3.unknown_tagged_fields:
                     out.append(tagged_fields([], topology_description_node_3.unknown_tagged_fields))
@@ -2970,7 +2970,7 @@ def _encode_streams_group_describe_response_v1(message: StreamsGroupDescribeResp
         else:
             encoded = assignor_name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if described_group.unknown_tagged_fields:
             out.append(tagged_fields([], described_group.unknown_tagged_fields))

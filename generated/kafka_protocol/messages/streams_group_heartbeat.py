@@ -24,10 +24,10 @@ from kafka_protocol.wire import (
     array_struct,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -435,14 +435,14 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -451,7 +451,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.instance_id = buf[pos:end].decode()
@@ -461,7 +461,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.rack_id = buf[pos:end].decode()
@@ -486,7 +486,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             subtopology.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -499,7 +499,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 subtopology.source_topics.append(buf[pos:end].decode())
                 pos = end
@@ -512,7 +512,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 subtopology.source_topic_regex.append(buf[pos:end].decode())
                 pos = end
@@ -526,7 +526,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_info.name = buf[pos:end].decode()
                 pos = end
@@ -542,14 +542,14 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     key_value.key = buf[pos:end].decode()
                     pos = end
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     key_value.value = buf[pos:end].decode()
                     pos = end
@@ -574,7 +574,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 subtopology.repartition_sink_topics.append(buf[pos:end].decode())
                 pos = end
@@ -588,7 +588,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_info_2.name = buf[pos:end].decode()
                 pos = end
@@ -604,14 +604,14 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     key_value_2.key = buf[pos:end].decode()
                     pos = end
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     key_value_2.value = buf[pos:end].decode()
                     pos = end
@@ -687,7 +687,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_ids.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -717,7 +717,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_ids_2.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -747,7 +747,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_ids_3.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -769,7 +769,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.process_id = buf[pos:end].decode()
@@ -783,7 +783,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         endpoint.host = buf[pos:end].decode()
         pos = end
@@ -809,14 +809,14 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             key_value_3.key = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             key_value_3.value = buf[pos:end].decode()
             pos = end
@@ -839,7 +839,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_offset.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -864,7 +864,7 @@ def _decode_streams_group_heartbeat_request_v0(buf: Buffer, pos: int) -> tuple[S
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_offset_2.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -893,12 +893,12 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_ii(message.member_epoch, message.endpoint_information_epoch))
     instance_id = message.instance_id
@@ -907,7 +907,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
     else:
         encoded = instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     rack_id = message.rack_id
     if rack_id is None:
@@ -915,7 +915,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
     else:
         encoded = rack_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.rebalance_timeout_ms))
     topology = message.topology
@@ -931,7 +931,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             subtopology_id = subtopology.subtopology_id
             encoded = subtopology_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             source_topics = subtopology.source_topics
             n = len(source_topics) + 1
@@ -939,7 +939,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             for text in source_topics:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             source_topic_regex = subtopology.source_topic_regex
             n = len(source_topic_regex) + 1
@@ -947,7 +947,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             for text in source_topic_regex:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             state_changelog_topics = subtopology.state_changelog_topics
             n = len(state_changelog_topics) + 1
@@ -956,7 +956,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
                 name = topic_info.name
                 encoded = name.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_ih(topic_info.partitions, topic_info.replication_factor))
                 topic_configs = topic_info.topic_configs
@@ -966,12 +966,12 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
                     key = key_value.key
                     encoded = key.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                     value = key_value.value
                     encoded = value.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                     if key_value.unknown_tagged_fields:
                         out.append(tagged_fields([], key_value.unknown_tagged_fields))
@@ -987,7 +987,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             for text in repartition_sink_topics:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             repartition_source_topics = subtopology.repartition_source_topics
             n = len(repartition_source_topics) + 1
@@ -996,7 +996,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
                 name_2 = topic_info_2.name
                 encoded = name_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 out.append(_put_ih(topic_info_2.partitions, topic_info_2.replication_factor))
                 topic_configs_2 = topic_info_2.topic_configs
@@ -1006,12 +1006,12 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
                     key_2 = key_value_2.key
                     encoded = key_2.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                     value_2 = key_value_2.value
                     encoded = value_2.encode()
                     n = len(encoded) + 1
-                    out.append(BYTE[n] if n < 128 else uvarint(n))
+                    out.append(BYTE[n] if n < 128 else string_size(n))
                     out.append(encoded)
                     if key_value_2.unknown_tagged_fields:
                         out.append(tagged_fields([], key_value_2.unknown_tagged_fields))
@@ -1059,7 +1059,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             subtopology_id_2 = task_ids.subtopology_id
             encoded = subtopology_id_2.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = task_ids.partitions
             n = len(partitions) + 1
@@ -1080,7 +1080,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             subtopology_id_3 = task_ids_2.subtopology_id
             encoded = subtopology_id_3.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions_2 = task_ids_2.partitions
             n = len(partitions_2) + 1
@@ -1101,7 +1101,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             subtopology_id_4 = task_ids_3.subtopology_id
             encoded = subtopology_id_4.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions_3 = task_ids_3.partitions
             n = len(partitions_3) + 1
@@ -1118,7 +1118,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
     else:
         encoded = process_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     endpoint = message.user_endpoint
     if endpoint is None:
@@ -1128,7 +1128,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
         host = endpoint.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_H(endpoint.port))
         if endpoint.unknown_tagged_fields:
@@ -1145,12 +1145,12 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             key_3 = key_value_3.key
             encoded = key_3.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             value_3 = key_value_3.value
             encoded = value_3.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             if key_value_3.unknown_tagged_fields:
                 out.append(tagged_fields([], key_value_3.unknown_tagged_fields))
@@ -1166,7 +1166,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             subtopology_id_5 = task_offset.subtopology_id
             encoded = subtopology_id_5.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_iq(task_offset.partition, task_offset.offset))
             if task_offset.unknown_tagged_fields:
@@ -1183,7 +1183,7 @@ def _encode_streams_group_heartbeat_request_v0(message: StreamsGroupHeartbeatReq
             subtopology_id_6 = task_offset_2.subtopology_id
             encoded = subtopology_id_6.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_iq(task_offset_2.partition, task_offset_2.offset))
             if task_offset_2.unknown_tagged_fields:
@@ -1268,7 +1268,7 @@ def _decode_streams_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -1278,7 +1278,7 @@ def _decode_streams_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -1302,7 +1302,7 @@ def _decode_streams_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             status.status_detail = buf[pos:end].decode()
             pos = end
@@ -1325,7 +1325,7 @@ def _decode_streams_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_ids.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -1355,7 +1355,7 @@ def _decode_streams_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_ids_2.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -1385,7 +1385,7 @@ def _decode_streams_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_ids_3.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -1418,7 +1418,7 @@ def _decode_streams_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             endpoint.host = buf[pos:end].decode()
             pos = end
@@ -1439,7 +1439,7 @@ def _decode_streams_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_partition.topic = buf[pos:end].decode()
                 pos = end
@@ -1466,7 +1466,7 @@ def _decode_streams_group_heartbeat_response_v0(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_partition_2.topic = buf[pos:end].decode()
                 pos = end
@@ -1512,12 +1512,12 @@ def _encode_streams_group_heartbeat_response_v0(message: StreamsGroupHeartbeatRe
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(
         _put_iiii(
@@ -1538,7 +1538,7 @@ def _encode_streams_group_heartbeat_response_v0(message: StreamsGroupHeartbeatRe
             status_detail = status_2.status_detail
             encoded = status_detail.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             if status_2.unknown_tagged_fields:
                 out.append(tagged_fields([], status_2.unknown_tagged_fields))
@@ -1554,7 +1554,7 @@ def _encode_streams_group_heartbeat_response_v0(message: StreamsGroupHeartbeatRe
             subtopology_id = task_ids.subtopology_id
             encoded = subtopology_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = task_ids.partitions
             n = len(partitions) + 1
@@ -1575,7 +1575,7 @@ def _encode_streams_group_heartbeat_response_v0(message: StreamsGroupHeartbeatRe
             subtopology_id_2 = task_ids_2.subtopology_id
             encoded = subtopology_id_2.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions_2 = task_ids_2.partitions
             n = len(partitions_2) + 1
@@ -1596,7 +1596,7 @@ def _encode_streams_group_heartbeat_response_v0(message: StreamsGroupHeartbeatRe
             subtopology_id_3 = task_ids_3.subtopology_id
             encoded = subtopology_id_3.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions_3 = task_ids_3.partitions
             n = len(partitions_3) + 1
@@ -1619,7 +1619,7 @@ def _encode_streams_group_heartbeat_response_v0(message: StreamsGroupHeartbeatRe
             host = endpoint.host
             encoded = host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_H(endpoint.port))
             if endpoint.unknown_tagged_fields:
@@ -1633,7 +1633,7 @@ def _encode_streams_group_heartbeat_response_v0(message: StreamsGroupHeartbeatRe
                 topic = topic_partition.topic
                 encoded = topic.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_4 = topic_partition.partitions
                 n = len(partitions_4) + 1
@@ -1651,7 +1651,7 @@ def _encode_streams_group_heartbeat_response_v0(message: StreamsGroupHeartbeatRe
                 topic_2 = topic_partition_2.topic
                 encoded = topic_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_5 = topic_partition_2.partitions
                 n = len(partitions_5) + 1
@@ -1725,7 +1725,7 @@ def _decode_streams_group_heartbeat_response_v1(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -1735,7 +1735,7 @@ def _decode_streams_group_heartbeat_response_v1(buf: Buffer, pos: int) -> tuple[
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -1759,7 +1759,7 @@ def _decode_streams_group_heartbeat_response_v1(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             status.status_detail = buf[pos:end].decode()
             pos = end
@@ -1782,7 +1782,7 @@ def _decode_streams_group_heartbeat_response_v1(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_ids.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -1812,7 +1812,7 @@ def _decode_streams_group_heartbeat_response_v1(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_ids_2.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -1842,7 +1842,7 @@ def _decode_streams_group_heartbeat_response_v1(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             task_ids_3.subtopology_id = buf[pos:end].decode()
             pos = end
@@ -1875,7 +1875,7 @@ def _decode_streams_group_heartbeat_response_v1(buf: Buffer, pos: int) -> tuple[
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             endpoint.host = buf[pos:end].decode()
             pos = end
@@ -1896,7 +1896,7 @@ def _decode_streams_group_heartbeat_response_v1(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_partition.topic = buf[pos:end].decode()
                 pos = end
@@ -1923,7 +1923,7 @@ def _decode_streams_group_heartbeat_response_v1(buf: Buffer, pos: int) -> tuple[
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topic_partition_2.topic = buf[pos:end].decode()
                 pos = end
@@ -1968,12 +1968,12 @@ def _encode_streams_group_heartbeat_response_v1(message: StreamsGroupHeartbeatRe
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(
         _put_iiiq(
@@ -1994,7 +1994,7 @@ def _encode_streams_group_heartbeat_response_v1(message: StreamsGroupHeartbeatRe
             status_detail = status_2.status_detail
             encoded = status_detail.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             if status_2.unknown_tagged_fields:
                 out.append(tagged_fields([], status_2.unknown_tagged_fields))
@@ -2010,7 +2010,7 @@ def _encode_streams_group_heartbeat_response_v1(message: StreamsGroupHeartbeatRe
             subtopology_id = task_ids.subtopology_id
             encoded = subtopology_id.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = task_ids.partitions
             n = len(partitions) + 1
@@ -2031,7 +2031,7 @@ def _encode_streams_group_heartbeat_response_v1(message: StreamsGroupHeartbeatRe
             subtopology_id_2 = task_ids_2.subtopology_id
             encoded = subtopology_id_2.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions_2 = task_ids_2.partitions
             n = len(partitions_2) + 1
@@ -2052,7 +2052,7 @@ def _encode_streams_group_heartbeat_response_v1(message: StreamsGroupHeartbeatRe
             subtopology_id_3 = task_ids_3.subtopology_id
             encoded = subtopology_id_3.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions_3 = task_ids_3.partitions
             n = len(partitions_3) + 1
@@ -2075,7 +2075,7 @@ def _encode_streams_group_heartbeat_response_v1(message: StreamsGroupHeartbeatRe
             host = endpoint.host
             encoded = host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_H(endpoint.port))
             if endpoint.unknown_tagged_fields:
@@ -2089,7 +2089,7 @@ def _encode_streams_group_heartbeat_response_v1(message: StreamsGroupHeartbeatRe
                 topic = topic_partition.topic
                 encoded = topic.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_4 = topic_partition.partitions
                 n = len(partitions_4) + 1
@@ -2107,7 +2107,7 @@ def _encode_streams_group_heartbeat_response_v1(message: StreamsGroupHeartbeatRe
                 topic_2 = topic_partition_2.topic
                 encoded = topic_2.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
                 partitions_5 = topic_partition_2.partitions
                 n = len(partitions_5) + 1

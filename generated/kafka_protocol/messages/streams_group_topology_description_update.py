@@ -18,9 +18,9 @@ from kafka_protocol.wire import (
     Message,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -190,14 +190,14 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
@@ -214,7 +214,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topology_description_subtopology.subtopology_id = buf[pos:end].decode()
         pos = end
@@ -228,7 +228,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             topology_description_node.name = buf[pos:end].decode()
             pos = end
@@ -243,14 +243,14 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topology_description_node.source_topics.append(buf[pos:end].decode())
                 pos = end
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 topology_description_node.sink_topic = buf[pos:end].decode()
@@ -266,7 +266,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topology_description_node.stores.append(buf[pos:end].decode())
                 pos = end
@@ -279,7 +279,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 topology_description_node.successors.append(buf[pos:end].decode())
                 pos = end
@@ -306,7 +306,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topology_description_node_2.name = buf[pos:end].decode()
         pos = end
@@ -321,14 +321,14 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             topology_description_node_2.source_topics.append(buf[pos:end].decode())
             pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             topology_description_node_2.sink_topic = buf[pos:end].decode()
@@ -344,7 +344,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             topology_description_node_2.stores.append(buf[pos:end].decode())
             pos = end
@@ -357,7 +357,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             topology_description_node_2.successors.append(buf[pos:end].decode())
             pos = end
@@ -370,7 +370,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topology_description_node_3.name = buf[pos:end].decode()
         pos = end
@@ -385,14 +385,14 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             topology_description_node_3.source_topics.append(buf[pos:end].decode())
             pos = end
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             topology_description_node_3.sink_topic = buf[pos:end].decode()
@@ -408,7 +408,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             topology_description_node_3.stores.append(buf[pos:end].decode())
             pos = end
@@ -421,7 +421,7 @@ def _decode_streams_group_topology_description_update_request_v0(buf: Buffer, po
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             topology_description_node_3.successors.append(buf[pos:end].decode())
             pos = end
@@ -454,12 +454,12 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.topology_epoch))
     topology_description = message.topology_description
@@ -470,7 +470,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         subtopology_id = topology_description_subtopology.subtopology_id
         encoded = subtopology_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         nodes = topology_description_subtopology.nodes
         n = len(nodes) + 1
@@ -479,7 +479,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
             name = topology_description_node.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_b(topology_description_node.node_type))
             source_topics = topology_description_node.source_topics
@@ -488,7 +488,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
             for text in source_topics:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             sink_topic = topology_description_node.sink_topic
             if sink_topic is None:
@@ -496,7 +496,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
             else:
                 encoded = sink_topic.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             stores = topology_description_node.stores
             n = len(stores) + 1
@@ -504,7 +504,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
             for text in stores:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             successors = topology_description_node.successors
             n = len(successors) + 1
@@ -512,7 +512,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
             for text in successors:
                 encoded = text.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if topology_description_node.unknown_tagged_fields:
                 out.append(tagged_fields([], topology_description_node.unknown_tagged_fields))
@@ -530,7 +530,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         name_2 = topology_description_node_2.name
         encoded = name_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_b(topology_description_node_2.node_type))
         source_topics_2 = topology_description_node_2.source_topics
@@ -539,7 +539,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         for text in source_topics_2:
             encoded = text.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         sink_topic_2 = topology_description_node_2.sink_topic
         if sink_topic_2 is None:
@@ -547,7 +547,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         else:
             encoded = sink_topic_2.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         stores_2 = topology_description_node_2.stores
         n = len(stores_2) + 1
@@ -555,7 +555,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         for text in stores_2:
             encoded = text.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         successors_2 = topology_description_node_2.successors
         n = len(successors_2) + 1
@@ -563,7 +563,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         for text in successors_2:
             encoded = text.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if topology_description_node_2.unknown_tagged_fields:
             out.append(tagged_fields([], topology_description_node_2.unknown_tagged_fields))
@@ -573,7 +573,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         name_3 = topology_description_node_3.name
         encoded = name_3.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_b(topology_description_node_3.node_type))
         source_topics_3 = topology_description_node_3.source_topics
@@ -582,7 +582,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         for text in source_topics_3:
             encoded = text.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         sink_topic_3 = topology_description_node_3.sink_topic
         if sink_topic_3 is None:
@@ -590,7 +590,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         else:
             encoded = sink_topic_3.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         stores_3 = topology_description_node_3.stores
         n = len(stores_3) + 1
@@ -598,7 +598,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         for text in stores_3:
             encoded = text.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         successors_3 = topology_description_node_3.successors
         n = len(successors_3) + 1
@@ -606,7 +606,7 @@ def _encode_streams_group_topology_description_update_request_v0(message: Stream
         for text in successors_3:
             encoded = text.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if topology_description_node_3.unknown_tagged_fields:
             out.append(tagged_fields([], topology_description_node_3.unknown_tagged_fields))
@@ -658,7 +658,7 @@ def _decode_streams_group_topology_description_update_response_v0(buf: Buffer, p
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -682,7 +682,7 @@ def _encode_streams_group_topology_description_update_response_v0(message: Strea
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))

@@ -34,7 +34,8 @@ from kafka_protocol.wire import (
     long_count,
     long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -326,7 +327,7 @@ def _decode_sync_group_request_v4(buf: Buffer, pos: int) -> tuple[SyncGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -335,14 +336,14 @@ def _decode_sync_group_request_v4(buf: Buffer, pos: int) -> tuple[SyncGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_instance_id = buf[pos:end].decode()
@@ -359,7 +360,7 @@ def _decode_sync_group_request_v4(buf: Buffer, pos: int) -> tuple[SyncGroupReque
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         sync_group_request_assignment.member_id = buf[pos:end].decode()
         pos = end
@@ -391,13 +392,13 @@ def _encode_sync_group_request_v4(message: SyncGroupRequest, out: list[Chunk]) -
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.generation_id))
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_instance_id = message.group_instance_id
     if group_instance_id is None:
@@ -405,7 +406,7 @@ def _encode_sync_group_request_v4(message: SyncGroupRequest, out: list[Chunk]) -
     else:
         encoded = group_instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     assignments = message.assignments
     n = len(assignments) + 1
@@ -414,7 +415,7 @@ def _encode_sync_group_request_v4(message: SyncGroupRequest, out: list[Chunk]) -
         member_id_2 = sync_group_request_assignment.member_id
         encoded = member_id_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         assignment = sync_group_request_assignment.assignment
         n = len(assignment) + 1
@@ -451,7 +452,7 @@ def _decode_sync_group_request_v5(buf: Buffer, pos: int) -> tuple[SyncGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -460,14 +461,14 @@ def _decode_sync_group_request_v5(buf: Buffer, pos: int) -> tuple[SyncGroupReque
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_instance_id = buf[pos:end].decode()
@@ -477,7 +478,7 @@ def _decode_sync_group_request_v5(buf: Buffer, pos: int) -> tuple[SyncGroupReque
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.protocol_type = buf[pos:end].decode()
@@ -487,7 +488,7 @@ def _decode_sync_group_request_v5(buf: Buffer, pos: int) -> tuple[SyncGroupReque
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.protocol_name = buf[pos:end].decode()
@@ -504,7 +505,7 @@ def _decode_sync_group_request_v5(buf: Buffer, pos: int) -> tuple[SyncGroupReque
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         sync_group_request_assignment.member_id = buf[pos:end].decode()
         pos = end
@@ -534,13 +535,13 @@ def _encode_sync_group_request_v5(message: SyncGroupRequest, out: list[Chunk]) -
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(_put_i(message.generation_id))
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_instance_id = message.group_instance_id
     if group_instance_id is None:
@@ -548,7 +549,7 @@ def _encode_sync_group_request_v5(message: SyncGroupRequest, out: list[Chunk]) -
     else:
         encoded = group_instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     protocol_type = message.protocol_type
     if protocol_type is None:
@@ -556,7 +557,7 @@ def _encode_sync_group_request_v5(message: SyncGroupRequest, out: list[Chunk]) -
     else:
         encoded = protocol_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     protocol_name = message.protocol_name
     if protocol_name is None:
@@ -564,7 +565,7 @@ def _encode_sync_group_request_v5(message: SyncGroupRequest, out: list[Chunk]) -
     else:
         encoded = protocol_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     assignments = message.assignments
     n = len(assignments) + 1
@@ -573,7 +574,7 @@ def _encode_sync_group_request_v5(message: SyncGroupRequest, out: list[Chunk]) -
         member_id_2 = sync_group_request_assignment.member_id
         encoded = member_id_2.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         assignment = sync_group_request_assignment.assignment
         n = len(assignment) + 1
@@ -747,7 +748,7 @@ def _decode_sync_group_response_v5(buf: Buffer, pos: int) -> tuple[SyncGroupResp
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.protocol_type = buf[pos:end].decode()
@@ -757,7 +758,7 @@ def _decode_sync_group_response_v5(buf: Buffer, pos: int) -> tuple[SyncGroupResp
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.protocol_name = buf[pos:end].decode()
@@ -788,7 +789,7 @@ def _encode_sync_group_response_v5(message: SyncGroupResponse, out: list[Chunk])
     else:
         encoded = protocol_type.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     protocol_name = message.protocol_name
     if protocol_name is None:
@@ -796,7 +797,7 @@ def _encode_sync_group_response_v5(message: SyncGroupResponse, out: list[Chunk])
     else:
         encoded = protocol_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     assignment = message.assignment
     n = len(assignment) + 1

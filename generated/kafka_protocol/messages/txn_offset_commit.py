@@ -25,9 +25,9 @@ from kafka_protocol.wire import (
     Versions,
     check_count,
     long_count,
-    long_length,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -446,14 +446,14 @@ def _decode_txn_offset_commit_request_v3(buf: Buffer, pos: int) -> tuple[TxnOffs
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.transactional_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -466,14 +466,14 @@ def _decode_txn_offset_commit_request_v3(buf: Buffer, pos: int) -> tuple[TxnOffs
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_instance_id = buf[pos:end].decode()
@@ -490,7 +490,7 @@ def _decode_txn_offset_commit_request_v3(buf: Buffer, pos: int) -> tuple[TxnOffs
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         txn_offset_commit_request_topic.name = buf[pos:end].decode()
         pos = end
@@ -510,7 +510,7 @@ def _decode_txn_offset_commit_request_v3(buf: Buffer, pos: int) -> tuple[TxnOffs
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 txn_offset_commit_request_partition.committed_metadata = buf[pos:end].decode()
@@ -543,12 +543,12 @@ def _encode_txn_offset_commit_request_v3(message: TxnOffsetCommitRequest, out: l
     transactional_id = message.transactional_id
     encoded = transactional_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(
         _put_qhi(
@@ -560,7 +560,7 @@ def _encode_txn_offset_commit_request_v3(message: TxnOffsetCommitRequest, out: l
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_instance_id = message.group_instance_id
     if group_instance_id is None:
@@ -568,7 +568,7 @@ def _encode_txn_offset_commit_request_v3(message: TxnOffsetCommitRequest, out: l
     else:
         encoded = group_instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -577,7 +577,7 @@ def _encode_txn_offset_commit_request_v3(message: TxnOffsetCommitRequest, out: l
         name = txn_offset_commit_request_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = txn_offset_commit_request_topic.partitions
         n = len(partitions) + 1
@@ -596,7 +596,7 @@ def _encode_txn_offset_commit_request_v3(message: TxnOffsetCommitRequest, out: l
             else:
                 encoded = committed_metadata.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if txn_offset_commit_request_partition.unknown_tagged_fields:
                 out.append(tagged_fields([], txn_offset_commit_request_partition.unknown_tagged_fields))
@@ -639,14 +639,14 @@ def _decode_txn_offset_commit_request_v6(buf: Buffer, pos: int) -> tuple[TxnOffs
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.transactional_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.group_id = buf[pos:end].decode()
     pos = end
@@ -659,14 +659,14 @@ def _decode_txn_offset_commit_request_v6(buf: Buffer, pos: int) -> tuple[TxnOffs
     n = buf[pos]
     pos += 1
     if not 0 < n < 128:
-        n, pos = long_length(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     end = pos + n - 1
     message.member_id = buf[pos:end].decode()
     pos = end
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.group_instance_id = buf[pos:end].decode()
@@ -698,7 +698,7 @@ def _decode_txn_offset_commit_request_v6(buf: Buffer, pos: int) -> tuple[TxnOffs
             n = buf[pos]
             pos += 1
             if n > 127:
-                n, pos = read_uvarint(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             if n:
                 end = pos + n - 1
                 txn_offset_commit_request_partition.committed_metadata = buf[pos:end].decode()
@@ -731,12 +731,12 @@ def _encode_txn_offset_commit_request_v6(message: TxnOffsetCommitRequest, out: l
     transactional_id = message.transactional_id
     encoded = transactional_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_id = message.group_id
     encoded = group_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     out.append(
         _put_qhi(
@@ -748,7 +748,7 @@ def _encode_txn_offset_commit_request_v6(message: TxnOffsetCommitRequest, out: l
     member_id = message.member_id
     encoded = member_id.encode()
     n = len(encoded) + 1
-    out.append(BYTE[n] if n < 128 else uvarint(n))
+    out.append(BYTE[n] if n < 128 else string_size(n))
     out.append(encoded)
     group_instance_id = message.group_instance_id
     if group_instance_id is None:
@@ -756,7 +756,7 @@ def _encode_txn_offset_commit_request_v6(message: TxnOffsetCommitRequest, out: l
     else:
         encoded = group_instance_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -780,7 +780,7 @@ def _encode_txn_offset_commit_request_v6(message: TxnOffsetCommitRequest, out: l
             else:
                 encoded = committed_metadata.encode()
                 n = len(encoded) + 1
-                out.append(BYTE[n] if n < 128 else uvarint(n))
+                out.append(BYTE[n] if n < 128 else string_size(n))
                 out.append(encoded)
             if txn_offset_commit_request_partition.unknown_tagged_fields:
                 out.append(tagged_fields([], txn_offset_commit_request_partition.unknown_tagged_fields))
@@ -929,7 +929,7 @@ def _decode_txn_offset_commit_response_v3(buf: Buffer, pos: int) -> tuple[TxnOff
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         txn_offset_commit_response_topic.name = buf[pos:end].decode()
         pos = end
@@ -976,7 +976,7 @@ def _encode_txn_offset_commit_response_v3(message: TxnOffsetCommitResponse, out:
         name = txn_offset_commit_response_topic.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = txn_offset_commit_response_topic.partitions
         n = len(partitions) + 1

@@ -18,9 +18,9 @@ from kafka_protocol.wire import (
     Message,
     Versions,
     read_unknown_tags,
-    read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
-    uvarint,
 )
 
 __all__ = [
@@ -134,7 +134,7 @@ def _decode_unregister_controller_response_v0(buf: Buffer, pos: int) -> tuple[Un
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.error_message = buf[pos:end].decode()
@@ -158,7 +158,7 @@ def _encode_unregister_controller_response_v0(message: UnregisterControllerRespo
     else:
         encoded = error_message.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     if message.unknown_tagged_fields:
         out.append(tagged_fields([], message.unknown_tagged_fields))

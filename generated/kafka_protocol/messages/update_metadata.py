@@ -29,10 +29,11 @@ from kafka_protocol.wire import (
     check_tag,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -1282,7 +1283,7 @@ def _decode_update_metadata_request_v6(buf: Buffer, pos: int) -> tuple[UpdateMet
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         update_metadata_topic_state.topic_name = buf[pos:end].decode()
         pos = end
@@ -1358,14 +1359,14 @@ def _decode_update_metadata_request_v6(buf: Buffer, pos: int) -> tuple[UpdateMet
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             update_metadata_endpoint.host = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             update_metadata_endpoint.listener = buf[pos:end].decode()
             pos = end
@@ -1380,7 +1381,7 @@ def _decode_update_metadata_request_v6(buf: Buffer, pos: int) -> tuple[UpdateMet
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             update_metadata_broker.rack = buf[pos:end].decode()
@@ -1422,7 +1423,7 @@ def _encode_update_metadata_request_v6(message: UpdateMetadataRequest, out: list
         topic_name = update_metadata_topic_state.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partition_states = update_metadata_topic_state.partition_states
         n = len(partition_states) + 1
@@ -1473,12 +1474,12 @@ def _encode_update_metadata_request_v6(message: UpdateMetadataRequest, out: list
             host = update_metadata_endpoint.host
             encoded = host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             listener = update_metadata_endpoint.listener
             encoded = listener.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_h(update_metadata_endpoint.security_protocol))
             if update_metadata_endpoint.unknown_tagged_fields:
@@ -1491,7 +1492,7 @@ def _encode_update_metadata_request_v6(message: UpdateMetadataRequest, out: list
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if update_metadata_broker.unknown_tagged_fields:
             out.append(tagged_fields([], update_metadata_broker.unknown_tagged_fields))
@@ -1550,7 +1551,7 @@ def _decode_update_metadata_request_v7(buf: Buffer, pos: int) -> tuple[UpdateMet
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         update_metadata_topic_state.topic_name = buf[pos:end].decode()
         pos = end
@@ -1627,14 +1628,14 @@ def _decode_update_metadata_request_v7(buf: Buffer, pos: int) -> tuple[UpdateMet
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             update_metadata_endpoint.host = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             update_metadata_endpoint.listener = buf[pos:end].decode()
             pos = end
@@ -1649,7 +1650,7 @@ def _decode_update_metadata_request_v7(buf: Buffer, pos: int) -> tuple[UpdateMet
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             update_metadata_broker.rack = buf[pos:end].decode()
@@ -1691,7 +1692,7 @@ def _encode_update_metadata_request_v7(message: UpdateMetadataRequest, out: list
         topic_name = update_metadata_topic_state.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_u(update_metadata_topic_state.topic_id))
         partition_states = update_metadata_topic_state.partition_states
@@ -1743,12 +1744,12 @@ def _encode_update_metadata_request_v7(message: UpdateMetadataRequest, out: list
             host = update_metadata_endpoint.host
             encoded = host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             listener = update_metadata_endpoint.listener
             encoded = listener.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_h(update_metadata_endpoint.security_protocol))
             if update_metadata_endpoint.unknown_tagged_fields:
@@ -1761,7 +1762,7 @@ def _encode_update_metadata_request_v7(message: UpdateMetadataRequest, out: list
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if update_metadata_broker.unknown_tagged_fields:
             out.append(tagged_fields([], update_metadata_broker.unknown_tagged_fields))
@@ -1827,7 +1828,7 @@ def _decode_update_metadata_request_v8(buf: Buffer, pos: int) -> tuple[UpdateMet
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         update_metadata_topic_state.topic_name = buf[pos:end].decode()
         pos = end
@@ -1904,14 +1905,14 @@ def _decode_update_metadata_request_v8(buf: Buffer, pos: int) -> tuple[UpdateMet
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             update_metadata_endpoint.host = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             update_metadata_endpoint.listener = buf[pos:end].decode()
             pos = end
@@ -1926,7 +1927,7 @@ def _decode_update_metadata_request_v8(buf: Buffer, pos: int) -> tuple[UpdateMet
         n = buf[pos]
         pos += 1
         if n > 127:
-            n, pos = read_uvarint(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         if n:
             end = pos + n - 1
             update_metadata_broker.rack = buf[pos:end].decode()
@@ -1986,7 +1987,7 @@ def _encode_update_metadata_request_v8(message: UpdateMetadataRequest, out: list
         topic_name = update_metadata_topic_state.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_u(update_metadata_topic_state.topic_id))
         partition_states = update_metadata_topic_state.partition_states
@@ -2038,12 +2039,12 @@ def _encode_update_metadata_request_v8(message: UpdateMetadataRequest, out: list
             host = update_metadata_endpoint.host
             encoded = host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             listener = update_metadata_endpoint.listener
             encoded = listener.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_h(update_metadata_endpoint.security_protocol))
             if update_metadata_endpoint.unknown_tagged_fields:
@@ -2056,7 +2057,7 @@ def _encode_update_metadata_request_v8(message: UpdateMetadataRequest, out: list
         else:
             encoded = rack.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
         if update_metadata_broker.unknown_tagged_fields:
             out.append(tagged_fields([], update_metadata_broker.unknown_tagged_fields))

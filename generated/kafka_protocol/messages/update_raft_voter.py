@@ -22,9 +22,10 @@ from kafka_protocol.wire import (
     Versions,
     check_tag,
     long_count,
-    long_length,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -168,7 +169,7 @@ def _decode_update_raft_voter_request_v0(buf: Buffer, pos: int) -> tuple[UpdateR
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -187,14 +188,14 @@ def _decode_update_raft_voter_request_v0(buf: Buffer, pos: int) -> tuple[UpdateR
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.name = buf[pos:end].decode()
         pos = end
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         listener.host = buf[pos:end].decode()
         pos = end
@@ -233,7 +234,7 @@ def _encode_update_raft_voter_request_v0(message: UpdateRaftVoterRequest, out: l
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_iiu(message.current_leader_epoch, message.voter_id, message.voter_directory_id))
     listeners = message.listeners
@@ -243,12 +244,12 @@ def _encode_update_raft_voter_request_v0(message: UpdateRaftVoterRequest, out: l
         name = listener.name
         encoded = name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         host = listener.host
         encoded = host.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         out.append(_put_H(listener.port))
         if listener.unknown_tagged_fields:
@@ -325,7 +326,7 @@ def _decode_update_raft_voter_response_v0(buf: Buffer, pos: int) -> tuple[Update
                 n = buf[pos]
                 pos += 1
                 if not 0 < n < 128:
-                    n, pos = long_length(buf, pos - 1)
+                    n, pos = string_length(buf, pos - 1)
                 end = pos + n - 1
                 current_leader.host = buf[pos:end].decode()
                 pos = end
@@ -373,7 +374,7 @@ def _encode_update_raft_voter_response_v0(message: UpdateRaftVoterResponse, out:
             host = current_leader.host
             encoded = host.encode()
             n = len(encoded) + 1
-            part.append(BYTE[n] if n < 128 else uvarint(n))
+            part.append(BYTE[n] if n < 128 else string_size(n))
             part.append(encoded)
             part.append(_put_i(current_leader.port))
             if current_leader.unknown_tagged_fields:

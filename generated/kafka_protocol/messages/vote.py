@@ -23,9 +23,10 @@ from kafka_protocol.wire import (
     Versions,
     check_tag,
     long_count,
-    long_length,
     read_unknown_tags,
     read_uvarint,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -204,7 +205,7 @@ def _decode_vote_request_v0(buf: Buffer, pos: int) -> tuple[VoteRequest, int]:
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -221,7 +222,7 @@ def _decode_vote_request_v0(buf: Buffer, pos: int) -> tuple[VoteRequest, int]:
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -272,7 +273,7 @@ def _encode_vote_request_v0(message: VoteRequest, out: list[Chunk]) -> None:
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     topics = message.topics
     n = len(topics) + 1
@@ -281,7 +282,7 @@ def _encode_vote_request_v0(message: VoteRequest, out: list[Chunk]) -> None:
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -337,7 +338,7 @@ def _decode_vote_request_v1(buf: Buffer, pos: int) -> tuple[VoteRequest, int]:
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -356,7 +357,7 @@ def _decode_vote_request_v1(buf: Buffer, pos: int) -> tuple[VoteRequest, int]:
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -406,7 +407,7 @@ def _encode_vote_request_v1(message: VoteRequest, out: list[Chunk]) -> None:
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.voter_id))
     topics = message.topics
@@ -416,7 +417,7 @@ def _encode_vote_request_v1(message: VoteRequest, out: list[Chunk]) -> None:
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -475,7 +476,7 @@ def _decode_vote_request_v2(buf: Buffer, pos: int) -> tuple[VoteRequest, int]:
     n = buf[pos]
     pos += 1
     if n > 127:
-        n, pos = read_uvarint(buf, pos - 1)
+        n, pos = string_length(buf, pos - 1)
     if n:
         end = pos + n - 1
         message.cluster_id = buf[pos:end].decode()
@@ -494,7 +495,7 @@ def _decode_vote_request_v2(buf: Buffer, pos: int) -> tuple[VoteRequest, int]:
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -544,7 +545,7 @@ def _encode_vote_request_v2(message: VoteRequest, out: list[Chunk]) -> None:
     else:
         encoded = cluster_id.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
     out.append(_put_i(message.voter_id))
     topics = message.topics
@@ -554,7 +555,7 @@ def _encode_vote_request_v2(message: VoteRequest, out: list[Chunk]) -> None:
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -639,7 +640,7 @@ def _decode_vote_response_v0(buf: Buffer, pos: int) -> tuple[VoteResponse, int]:
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -691,7 +692,7 @@ def _encode_vote_response_v0(message: VoteResponse, out: list[Chunk]) -> None:
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -756,7 +757,7 @@ def _decode_vote_response_v1(buf: Buffer, pos: int) -> tuple[VoteResponse, int]:
         n = buf[pos]
         pos += 1
         if not 0 < n < 128:
-            n, pos = long_length(buf, pos - 1)
+            n, pos = string_length(buf, pos - 1)
         end = pos + n - 1
         topic_data.topic_name = buf[pos:end].decode()
         pos = end
@@ -812,7 +813,7 @@ def _decode_vote_response_v1(buf: Buffer, pos: int) -> tuple[VoteResponse, int]:
                     n = buf[pos]
                     pos += 1
                     if not 0 < n < 128:
-                        n, pos = long_length(buf, pos - 1)
+                        n, pos = string_length(buf, pos - 1)
                     end = pos + n - 1
                     node_endpoint.host = buf[pos:end].decode()
                     pos = end
@@ -844,7 +845,7 @@ def _encode_vote_response_v1(message: VoteResponse, out: list[Chunk]) -> None:
         topic_name = topic_data.topic_name
         encoded = topic_name.encode()
         n = len(encoded) + 1
-        out.append(BYTE[n] if n < 128 else uvarint(n))
+        out.append(BYTE[n] if n < 128 else string_size(n))
         out.append(encoded)
         partitions = topic_data.partitions
         n = len(partitions) + 1
@@ -879,7 +880,7 @@ def _encode_vote_response_v1(message: VoteResponse, out: list[Chunk]) -> None:
                 host = node_endpoint.host
                 encoded = host.encode()
                 n = len(encoded) + 1
-                part.append(BYTE[n] if n < 128 else uvarint(n))
+                part.append(BYTE[n] if n < 128 else string_size(n))
                 part.append(encoded)
                 part.append(_put_H(node_endpoint.port))
                 if node_endpoint.unknown_tagged_fields:

@@ -20,8 +20,9 @@ from kafka_protocol.wire import (
     Uuid,
     Versions,
     long_count,
-    long_length,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -151,14 +152,14 @@ def _decode_voters_record_v0(buf: Buffer, pos: int) -> tuple[VotersRecord, int]:
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             endpoint.name = buf[pos:end].decode()
             pos = end
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             endpoint.host = buf[pos:end].decode()
             pos = end
@@ -210,12 +211,12 @@ def _encode_voters_record_v0(message: VotersRecord, out: list[Chunk]) -> None:
             name = endpoint.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             host = endpoint.host
             encoded = host.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             out.append(_put_H(endpoint.port))
             if endpoint.unknown_tagged_fields:

@@ -25,9 +25,10 @@ from kafka_protocol.wire import (
     check_count,
     int32s,
     long_count,
-    long_length,
     pack_int32s,
     read_unknown_tags,
+    string_length,
+    string_size,
     tagged_fields,
     uvarint,
 )
@@ -289,7 +290,7 @@ def _decode_write_txn_markers_request_v1(buf: Buffer, pos: int) -> tuple[WriteTx
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             writable_txn_marker_topic.name = buf[pos:end].decode()
             pos = end
@@ -343,7 +344,7 @@ def _encode_write_txn_markers_request_v1(message: WriteTxnMarkersRequest, out: l
             name = writable_txn_marker_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partition_indexes = writable_txn_marker_topic.partition_indexes
             n = len(partition_indexes) + 1
@@ -407,7 +408,7 @@ def _decode_write_txn_markers_request_v2(buf: Buffer, pos: int) -> tuple[WriteTx
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             writable_txn_marker_topic.name = buf[pos:end].decode()
             pos = end
@@ -463,7 +464,7 @@ def _encode_write_txn_markers_request_v2(message: WriteTxnMarkersRequest, out: l
             name = writable_txn_marker_topic.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partition_indexes = writable_txn_marker_topic.partition_indexes
             n = len(partition_indexes) + 1
@@ -632,7 +633,7 @@ def _decode_write_txn_markers_response_v1(buf: Buffer, pos: int) -> tuple[WriteT
             n = buf[pos]
             pos += 1
             if not 0 < n < 128:
-                n, pos = long_length(buf, pos - 1)
+                n, pos = string_length(buf, pos - 1)
             end = pos + n - 1
             writable_txn_marker_topic_result.name = buf[pos:end].decode()
             pos = end
@@ -688,7 +689,7 @@ def _encode_write_txn_markers_response_v1(message: WriteTxnMarkersResponse, out:
             name = writable_txn_marker_topic_result.name
             encoded = name.encode()
             n = len(encoded) + 1
-            out.append(BYTE[n] if n < 128 else uvarint(n))
+            out.append(BYTE[n] if n < 128 else string_size(n))
             out.append(encoded)
             partitions = writable_txn_marker_topic_result.partitions
             n = len(partitions) + 1
