@@ -84,10 +84,6 @@ def open_stores(settings: Settings, clock: Clock, on_failure: Callable[[str], No
     return DiskStores(settings, clock, on_failure)
 
 
-class StorageRefused(Exception):
-    """The data folders cannot be used; the text says why and what to do."""
-
-
 class MemoryStores:
     """Everything is forgotten when the process ends."""
 
@@ -146,7 +142,7 @@ class DiskStores:
 
     def __init__(self, settings: Settings, clock: Clock, on_failure: Callable[[str], None]) -> None:
         from kafka_server.infrastructure.storage.log.disk import OsDisk
-        from kafka_server.infrastructure.storage.log.folders import DataFolderError, Identity, open_folders
+        from kafka_server.infrastructure.storage.log.folders import Identity, open_folders
 
         self._clock = clock
         self._flush = settings.flush
@@ -155,16 +151,13 @@ class DiskStores:
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         default = Identity(settings.node_id, settings.cluster_id or new_cluster_id())
-        try:
-            self._folders, identity = open_folders(
-                OsDisk(),
-                list(settings.log_dirs),
-                node_id=settings.node_id if settings.is_node_id_given else None,
-                cluster_id=settings.cluster_id or None,
-                default=default,
-            )
-        except DataFolderError as error:
-            raise StorageRefused(str(error)) from error
+        self._folders, identity = open_folders(
+            OsDisk(),
+            list(settings.log_dirs),
+            node_id=settings.node_id if settings.is_node_id_given else None,
+            cluster_id=settings.cluster_id or None,
+            default=default,
+        )
         self.node_id, self.cluster_id = identity.node_id, identity.cluster_id
         self._metadata_path = os.path.join(self._folders[0].path, "metadata.sqlite")
         self._is_new = not os.path.exists(self._metadata_path)
@@ -180,15 +173,12 @@ class DiskStores:
 
     @cached_property
     def _store(self) -> Store:
-        from kafka_server.infrastructure.storage.sqlite.store import MetadataError, Store
+        from kafka_server.infrastructure.storage.sqlite.store import Store
 
         def failed(error: Exception) -> None:
             self._on_failure(f"The metadata in {self._metadata_path} could not be written: {error}")
 
-        try:
-            return Store(self._metadata_path, durable=self._flush == "ack", on_failure=failed)
-        except MetadataError as error:
-            raise StorageRefused(str(error)) from error
+        return Store(self._metadata_path, durable=self._flush == "ack", on_failure=failed)
 
     @cached_property
     def topics(self) -> SqliteTopicRepository:

@@ -41,10 +41,10 @@ def start(flags: StartFlags) -> int:
         return fail(str(error), EXIT_USAGE)
     import asyncio
 
-    from kafka_server.bootstrap.stores import StorageRefused
     from kafka_server.infrastructure.event_loop import new_event_loop
     from kafka_server.infrastructure.network.server import BindError
     from kafka_server.infrastructure.observability.log import configure
+    from kafka_server.infrastructure.storage import StorageRefused
 
     configure(settings.log_level)
     _remove_ready_file(settings)  # one of an earlier run that was killed would be a lie

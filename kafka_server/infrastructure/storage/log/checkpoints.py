@@ -154,24 +154,27 @@ _NO_OFFSET = -1
 
 
 def encode_snapshot(producers: Sequence[tuple[int, ProducerEntry]]) -> bytes:
-    """A producer snapshot. It keeps the last batch of each producer, as Kafka's does; older ones are not repeated late
-    enough to matter after a restart."""
-    rows = [_COUNT.pack(len(producers))]
-    for producer_id, entry in producers:
-        last = entry.batches[-1] if entry.batches else None
-        rows.append(
-            _PRODUCER.pack(
-                producer_id,
-                entry.epoch,
-                last.last_sequence if last else _NO_SEQUENCE,
-                last.last_offset if last else _NO_OFFSET,
-                last.last_offset - last.first_offset if last else 0,
-                entry.last_used_ms,
-                entry.coordinator_epoch,
-                _NO_OFFSET if entry.transaction_first_offset is None else entry.transaction_first_offset,
-            )
+    """A producer snapshot.
+
+    Kafka keeps one row per producer, of its last batch, and so forgets over a restart which older batches a client may
+    still repeat. Here each of the last five batches has a row, the newest last: Kafka reads rows of one producer as
+    updates, so it ends up with the newest, and we with all of them.
+    """
+    rows = [
+        _PRODUCER.pack(
+            producer_id,
+            entry.epoch,
+            batch.last_sequence if batch else _NO_SEQUENCE,
+            batch.last_offset if batch else _NO_OFFSET,
+            batch.last_offset - batch.first_offset if batch else 0,
+            batch.timestamp if batch and batch is not entry.batches[-1] else entry.last_used_ms,
+            entry.coordinator_epoch,
+            _NO_OFFSET if entry.transaction_first_offset is None else entry.transaction_first_offset,
         )
-    body = b"".join(rows)
+        for producer_id, entry in producers
+        for batch in entry.batches or (None,)
+    ]
+    body = b"".join((_COUNT.pack(len(rows)), *rows))
     return _SNAPSHOT_HEAD.pack(_SNAPSHOT_VERSION, crc32c(body)) + body
 
 
@@ -189,17 +192,18 @@ def decode_snapshot(path: str, content: bytes) -> list[tuple[int, ProducerEntry]
     start = _SNAPSHOT_HEAD.size + _COUNT.size
     if len(content) != start + count * _PRODUCER.size:
         raise BrokenFile(path, f"promises {count} producers in {len(content)} bytes")
-    found = []
+    found: dict[int, ProducerEntry] = {}
     for position in range(start, len(content), _PRODUCER.size):
         producer_id, epoch, sequence, offset, delta, timestamp, coordinator_epoch, first_offset = _PRODUCER.unpack_from(
             content, position
         )
-        entry = ProducerEntry(epoch)
+        entry = found.get(producer_id)
+        if entry is None or entry.epoch != epoch:
+            entry = found[producer_id] = ProducerEntry(epoch)
         entry.last_used_ms = timestamp
         entry.coordinator_epoch = coordinator_epoch
         entry.transaction_first_offset = None if first_offset == _NO_OFFSET else first_offset
         if sequence != _NO_SEQUENCE:
             first_sequence = (sequence - delta) % (SEQUENCE_MAX + 1)
             entry.batches.append(StoredBatch(first_sequence, sequence, offset - delta, offset, timestamp))
-        found.append((producer_id, entry))
-    return found
+    return list(found.items())

@@ -5,8 +5,7 @@ whatever was not synced. What the real one promises, and no more:
 
 - ``append`` puts bytes into the page cache in one call; they survive the death of the process, not of the machine.
 - ``sync`` makes a file's bytes and size durable. A failed sync is final: the kernel may have dropped the dirty pages,
-  so
-  trying again can succeed without anything being safe. Callers must stop, not retry.
+  so trying again can succeed without anything being safe. Callers must stop, not retry.
 - A created, renamed or removed name is durable after ``sync_folder`` of its folder. A rename without it was seen to
   revert.
 - ``replace`` writes a whole small file: new content under a temporary name, sync, rename, sync of the folder.
@@ -15,7 +14,6 @@ whatever was not synced. What the real one promises, and no more:
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -50,14 +48,17 @@ class File(Protocol):
 class Disk(Protocol):
     """A file system, as far as the log needs one. Paths are absolute."""
 
-    def open(self, path: str) -> File:
-        """Opens for reading and appending; creates an empty file where there is none."""
+    def open(self, path: str, *, create: bool = True) -> File:
+        """Opens for reading and appending; creates an empty file where there is none, or raises FileNotFoundError."""
 
     def read_file(self, path: str) -> bytes | None:
         """The whole content, or None when there is no such file."""
 
     def replace(self, path: str, content: bytes) -> None:
         """Makes ``path`` hold ``content``, all or nothing, durably."""
+
+    def modified_ms(self, path: str) -> int:
+        """When the file was last written to, milliseconds since the epoch."""
 
     def names(self, folder: str) -> list[str]:
         """Names in a folder, sorted; empty when there is no such folder."""
@@ -79,9 +80,9 @@ class OsFile:
 
     __slots__ = ("_descriptor", "_size", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, create: bool) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        self._descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | os.O_CLOEXEC, 0o644)
         self._size = os.fstat(self._descriptor).st_size
 
     def __del__(self) -> None:
@@ -143,8 +144,11 @@ class OsDisk:
 
     __slots__ = ()
 
-    def open(self, path: str) -> File:
-        return OsFile(path)
+    def open(self, path: str, *, create: bool = True) -> File:
+        return OsFile(path, create)
+
+    def modified_ms(self, path: str) -> int:
+        return os.stat(path).st_mtime_ns // 1_000_000
 
     def read_file(self, path: str) -> bytes | None:
         try:
@@ -181,8 +185,10 @@ class OsDisk:
         os.replace(old, new)
 
     def remove(self, path: str) -> None:
-        if os.path.isdir(path):
-            shutil.rmtree(path)
+        if os.path.isdir(path) and not os.path.islink(path):
+            from shutil import rmtree  # with its archive formats it is too much for every start
+
+            rmtree(path)
         elif os.path.lexists(path):
             os.unlink(path)
 

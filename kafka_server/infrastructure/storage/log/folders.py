@@ -18,6 +18,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kafka_server.infrastructure.storage import StorageRefused
 from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.checkpoints import (
     BrokenFile,
@@ -36,7 +37,7 @@ log = logging.getLogger("kafka_server.log")
 Key = tuple[str, int]
 
 
-class DataFolderError(Exception):
+class DataFolderError(StorageRefused):
     """A data folder cannot be used; the text says which, why, and what to do."""
 
 

@@ -9,6 +9,9 @@ An entry of the offset index says: the batch at ``position`` ends with offset ``
 the time index says: no record up to that offset is newer than ``timestamp``, and that offset's batch is where it was
 reached. Both rise strictly. Entries are kept in memory and written when the segment is flushed, closed or rolled:
 after a crash they are rebuilt from the log, which is the only truth.
+
+One thread appends while others look entries up. An entry is added to the array that is *not* searched first, so that
+whoever finds it in the searched one finds its other half, too.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
 
 OFFSET_ENTRY_SIZE = 8
 TIME_ENTRY_SIZE = 12
@@ -37,45 +39,50 @@ class OffsetIndex:
 
     def append(self, last_offset: int, position: int) -> None:
         """The batch at ``position`` ends with ``last_offset``; both must be larger than those of the entry before."""
-        self._offsets.append(last_offset - self._base_offset)
         self._positions.append(position)
+        self._offsets.append(last_offset - self._base_offset)
 
-    def position_before(self, offset: int) -> int:
-        """Where to begin looking for the batch that holds ``offset``: the start of a batch at or before it."""
-        slot = bisect_right(self._offsets, offset - self._base_offset) - 1
-        return self._positions[slot] if slot >= 0 else 0
+    def around(self, offset: int) -> tuple[int, int]:
+        """Two starts of batches: one at or before the batch that holds ``offset``, and a guess at that batch.
+
+        The guess is right when every batch has an entry, as large batches do; it is -1 when there is none.
+        """
+        relative = offset - self._base_offset
+        offsets = self._offsets
+        slot = bisect_left(offsets, relative)
+        guess = self._positions[slot] if slot < len(offsets) else -1
+        return (self._positions[slot - 1] if slot else 0), guess
 
     def boundary_at_or_below(self, position: int) -> int:
         """The last batch start known to the index that is not beyond ``position``; 0 when there is none."""
         slot = bisect_right(self._positions, position) - 1
         return self._positions[slot] if slot >= 0 else 0
 
+    @property
+    def last_offset(self) -> int:
+        """What the newest entry's batch ends with; below the base offset while there is none."""
+        return self._base_offset + (self._offsets[-1] if self._offsets else -1)
+
+    def entries(self) -> list[tuple[int, int]]:
+        """(last offset of the batch, its position), ascending."""
+        return [(self._base_offset + at, position) for at, position in zip(self._offsets, self._positions, strict=True)]
+
     def encode(self) -> bytes:
         """The index file."""
-        both = array("i", bytes(OFFSET_ENTRY_SIZE * len(self)))
-        both[::2] = self._offsets
-        both[1::2] = self._positions
-        return _big_endian(both)
+        count = len(self._offsets)  # first: the other array may have one more
+        both = array("i", bytes(OFFSET_ENTRY_SIZE * count))
+        both[::2], both[1::2] = self._offsets[:count], self._positions[:count]
+        return _big_endian(both).tobytes()
 
     @classmethod
     def decode(cls, base_offset: int, content: bytes, log_size: int) -> OffsetIndex | None:
         """The index in a file, or None when it cannot be that of a log of ``log_size`` bytes: it is to be rebuilt."""
-        # Kafka maps files larger than they need be and cuts them on close; after a crash zeros are left at the end.
-        whole = _without_zero_tail(content, OFFSET_ENTRY_SIZE)
-        if whole is None:
+        words = _words(content, OFFSET_ENTRY_SIZE)
+        if words is None:
             return None
-        both = array("i")
-        both.frombytes(whole)
-        if sys.byteorder == "little":
-            both.byteswap()
         index = cls(base_offset)
-        index._offsets, index._positions = both[::2], both[1::2]
-        offsets, positions = index._offsets, index._positions
-        if any(a >= b for a, b in pairwise(offsets)) or (len(offsets) and offsets[0] < 0):
-            return None
-        if any(a >= b for a, b in pairwise(positions)) or (
-            len(positions) and (positions[0] < 0 or positions[-1] >= log_size)
-        ):
+        index._offsets, index._positions = offsets, positions = words[::2], words[1::2]
+        if not (_rises(offsets) and _rises(positions)) or (len(positions) and positions[-1] >= log_size):
             return None
         return index
 
@@ -104,55 +111,67 @@ class TimeIndex:
         """Adds an entry if it is news: a larger timestamp at a larger offset."""
         last_timestamp, last_offset = self.last
         if timestamp > last_timestamp and (offset > last_offset or not self._timestamps):
-            self._timestamps.append(timestamp)
             self._offsets.append(offset - self._base_offset)
+            self._timestamps.append(timestamp)
 
     def offset_before(self, timestamp: int) -> int:
         """Everything below the returned offset is older than ``timestamp``; searching may begin there."""
         slot = bisect_left(self._timestamps, timestamp) - 1
         return self._base_offset + self._offsets[slot] if slot >= 0 else self._base_offset
 
+    def entries(self) -> list[tuple[int, int]]:
+        """(timestamp, offset), ascending."""
+        return [(at, self._base_offset + offset) for at, offset in zip(self._timestamps, self._offsets, strict=True)]
+
     def encode(self) -> bytes:
         """The index file."""
-        timestamps, offsets = _big_endian(self._timestamps), _big_endian(self._offsets)
-        return b"".join(
-            timestamps[8 * slot : 8 * slot + 8] + offsets[4 * slot : 4 * slot + 4] for slot in range(len(self))
-        )
+        count = len(self._timestamps)
+        halves = array("i")
+        halves.frombytes(_big_endian(self._timestamps[:count]).tobytes())
+        words = array("i", bytes(TIME_ENTRY_SIZE * count))
+        words[::3], words[1::3], words[2::3] = halves[::2], halves[1::2], _big_endian(self._offsets[:count])
+        return words.tobytes()
 
     @classmethod
     def decode(cls, base_offset: int, content: bytes) -> TimeIndex | None:
         """The index in a file, or None when it is broken."""
-        whole = _without_zero_tail(content, TIME_ENTRY_SIZE)
-        if whole is None:
+        words = _words(content, TIME_ENTRY_SIZE)
+        if words is None:
             return None
         index = cls(base_offset)
-        for start in range(0, len(whole), TIME_ENTRY_SIZE):
-            timestamp = int.from_bytes(whole[start : start + 8], "big", signed=True)
-            relative = int.from_bytes(whole[start + 8 : start + 12], "big", signed=True)
-            if relative < 0 or (index._timestamps and timestamp < index._timestamps[-1]):
-                return None
-            if index._offsets and relative < index._offsets[-1]:
-                return None
-            index._timestamps.append(timestamp)
-            index._offsets.append(relative)
+        halves = array("i", bytes(8 * (len(words) // 3)))
+        halves[::2], halves[1::2] = _big_endian(words[::3]), _big_endian(words[1::3])
+        timestamps = array("q")
+        timestamps.frombytes(halves.tobytes())
+        index._timestamps, index._offsets = _big_endian(timestamps), words[2::3]
+        if not (_rises(index._timestamps) and _rises(index._offsets)) or (len(words) and index._offsets[0] < 0):
+            return None
         return index
 
 
-def _big_endian(values: array[int]) -> bytes:
+def _big_endian(values: array[int]) -> array[int]:
+    """A copy with the bytes of each number turned around, or turned back."""
+    values = values[:]
     if sys.byteorder == "little":
-        values = values[:]
         values.byteswap()
-    return values.tobytes()
+    return values
 
 
-def _without_zero_tail(content: bytes, entry_size: int) -> bytes | None:
-    """The entries in use, or None when the size is no multiple of an entry's."""
+def _words(content: bytes, entry_size: int) -> array[int] | None:
+    """The entries in use as 32-bit numbers, or None when the size is no multiple of an entry's.
+
+    Kafka maps files larger than they need be and cuts them on close; after a crash zeros are left at the end. No entry
+    is all zeros but the first one of a time index, of a record at time 0, which is not worth keeping.
+    """
     if len(content) % entry_size:
         return None
-    end = len(content)
-    # The very first entry may be all zeros in a valid time index of a segment at time 0; an offset index never has one.
-    while end > entry_size and not any(content[end - entry_size : end]):
-        end -= entry_size
-    if end == entry_size and len(content) > entry_size and not any(content[:end]):
-        end = 0
-    return content[:end]
+    used = len(content.rstrip(b"\0"))
+    words = array("i")
+    words.frombytes(content[: -(-used // entry_size) * entry_size])
+    return _big_endian(words)
+
+
+def _rises(values: array[int]) -> bool:
+    """Whether no number is below the one before it."""
+    numbers = values.tolist()
+    return numbers == sorted(numbers)

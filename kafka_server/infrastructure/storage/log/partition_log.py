@@ -2,7 +2,7 @@
 
 Appends and reads of cached bytes run on the event loop: one ``pwritev`` puts a batch into the page cache, one
 ``preadv`` with RWF_NOWAIT takes stored bytes out of it. Whatever would wait for a device - cold bytes, sync,
-snapshots, removal of files - runs in the executor.
+snapshots, renaming and removal of files - runs in threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import errno
 import logging
 import os
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -24,27 +24,30 @@ from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.checkpoints import encode_snapshot, write_epochs
 from kafka_server.infrastructure.storage.log.commit import Committer
 from kafka_server.infrastructure.storage.log.disk import EMPTY, Buffer, Disk
-from kafka_server.infrastructure.storage.log.segment import NotCached, Segment
-from kafka_server.infrastructure.storage.log.transaction_index import write_transaction_index
+from kafka_server.infrastructure.storage.log.segment import Fetched, NotCached, Segment
 
 log = logging.getLogger("kafka_server.log")
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOTHING_FETCHED: Fetched = {}
 
 
 @dataclass(slots=True, frozen=True)
 class Surroundings:
-    """What all logs of a data folder share."""
+    """What the repository provides to a log."""
 
     disk: Disk
     clock: Clock
-    executor: Executor
+    writers: Executor
+    readers: Executor
     flush_on_ack: bool
     """True for ``flush=ack``: an append is acknowledged when it is synced; False for ``flush=os``."""
     on_failure: Callable[[OSError], None]
     """Called once when the device failed: the broker has to stop, because nothing can be promised any more."""
     persist_log_start: Callable[[int], Awaitable[None]]
     """``persist_log_start(offset)`` is done when this partition's new log start offset survives a crash."""
+    later: Callable[[int, Callable[[], None]], None]
+    """``later(delay_ms, work)`` runs blocking work in a thread after a while, or never if the broker stops before."""
 
 
 class DiskPartitionLog:
@@ -56,7 +59,8 @@ class DiskPartitionLog:
         "_chores",
         "_committer",
         "_dirty",
-        "_epochs_written",
+        "_dropping",
+        "_epoch_written",
         "_folder_dirty",
         "_loop",
         "_partition",
@@ -78,13 +82,14 @@ class DiskPartitionLog:
         self._partition = partition
         self._segments = segments
         self._base_offsets = [segment.base_offset for segment in segments]
-        self._committer = Committer(self, around.executor, around.on_failure)
+        self._committer = Committer(self, around.writers, around.on_failure)
         self._dirty: dict[Segment, None] = {segments[-1]: None}
         """Segments with bytes that were not synced yet."""
         self._folder_dirty = True
         self._chores: list[Callable[[], None]] = []
         """Work for the next sync, in order: files of rolled segments, snapshots, checkpoints."""
-        self._epochs_written: list[EpochEntry] = []
+        self._dropping: set[asyncio.Task[None]] = set()
+        self._epoch_written = -1
         self._unflushed = 0
         self._unflushed_timer = False
         self.recovery_point = partition.log_end_offset
@@ -108,7 +113,7 @@ class DiskPartitionLog:
         except OSError as error:
             raise self._refusal(error) from error
         self._dirty[segment] = None
-        if self._partition.leader_epoch != (self._epochs_written[-1].epoch if self._epochs_written else -1):
+        if self._partition.leader_epoch != self._epoch_written:
             self._note_epochs(base_offset)
         if self._around.flush_on_ack:
             return self._committer.join()
@@ -131,19 +136,20 @@ class DiskPartitionLog:
         return StorageError(f"Writing to {self.folder} failed: {error}")
 
     def _roll(self, base_offset: int) -> Segment:
-        """Begins a new segment; the old one is sealed in the background."""
+        """Begins a new segment; the old one is sealed in the background. Raises OSError: then nothing changed."""
         old = self._segments[-1]
         new = Segment(self._around.disk, self.folder, base_offset, self._topic.settings.index_interval_bytes)
+        if new.size:
+            # No log of ours is longer than its end offset: this is what a failed recovery left.
+            log.warning("%s: %d stray bytes are cut off", new.path(names.LOG), new.size)
+            new.truncate(0)
         self._segments.append(new)
         self._base_offsets.append(base_offset)
         self._folder_dirty = True
-        aborted = self._partition.aborted.ending_between(old.base_offset, base_offset)
         snapshot = encode_snapshot(self._partition.producers.items())
         path = os.path.join(self.folder, names.file_name(base_offset, names.SNAPSHOT))
-        # A snapshot promises that the transaction indexes below it are there.
-        self._chores.append(lambda: write_transaction_index(self._around.disk, self.folder, old.base_offset, aborted))
         self._chores.append(lambda: self._around.disk.replace(path, snapshot))
-        self._chores.append(lambda: old.write_indexes(final=True))
+        self._chores.append(old.write_indexes)
         self._chores.append(old.rest)
         log.debug("%s: rolled a new segment at offset %d", self.folder, base_offset)
         # Sealing is a sync like any other; under flush=os nobody waits for it.
@@ -151,8 +157,8 @@ class DiskPartitionLog:
         return new
 
     def _note_epochs(self, base_offset: int) -> None:
-        epochs = self._partition.epochs() or [EpochEntry(self._partition.leader_epoch, base_offset)]
-        self._epochs_written = epochs
+        epoch = self._epoch_written = self._partition.leader_epoch
+        epochs = self._partition.epochs() or [EpochEntry(epoch, base_offset)]
         path = os.path.join(self.folder, names.LEADER_EPOCHS)
         self._chores.append(lambda: write_epochs(self._around.disk, path, epochs))
 
@@ -181,7 +187,7 @@ class DiskPartitionLog:
 
         def sync() -> None:
             for segment in dirty:
-                segment.file.sync()
+                segment.sync()
             if folder_dirty:
                 disk.sync_folder(folder)
             try:
@@ -192,82 +198,122 @@ class DiskPartitionLog:
                 if error.errno not in _FULL:
                     raise
                 # Indexes, snapshots and checkpoints can be made again from the log; they wait until there is room.
-                asyncio.run_coroutine_threadsafe(self._put_back(chores), self._loop)
+                self._loop.call_soon_threadsafe(self._put_back, chores)
             else:
                 self.recovery_point = end_offset
 
         return sync
 
-    async def _put_back(self, chores: list[Callable[[], None]]) -> None:
+    def _put_back(self, chores: list[Callable[[], None]]) -> None:
         self._chores[:0] = chores
 
     # ---- read --------------------------------------------------------------------------------------------------------
 
     def read(self, offset: int, size_max: int, end_offset: int) -> memoryview | Awaitable[memoryview]:
-        slot = max(bisect_right(self._base_offsets, offset) - 1, 0)
-        segments = self._segments
-        if offset > segments[slot].last_offset and slot + 1 < len(segments):
-            slot += 1  # The end of a segment may have been compacted away.
-        segment = segments[slot]
         try:
-            return segment.read(offset, size_max, end_offset, segment.file.read_cached)
-        except NotCached:
-            return self._in_executor(lambda: segment.read(offset, size_max, end_offset, segment.file.read))
+            return self._read(offset, size_max, end_offset, _NOTHING_FETCHED)
+        except NotCached as missing:
+            return self._read_cold(offset, size_max, end_offset, missing)
+
+    def _read(self, offset: int, size_max: int, end_offset: int, fetched: Fetched) -> memoryview:
+        segments = self._segments
+        slot = max(bisect_right(self._base_offsets, offset) - 1, 0)
+        # The end of a segment may have been compacted away, and whole segments with it.
+        while offset > segments[slot].last_offset and slot + 1 < len(segments):
+            slot += 1
+        return segments[slot].read(offset, size_max, end_offset, fetched)
+
+    async def _read_cold(self, offset: int, size_max: int, end_offset: int, missing: NotCached) -> memoryview:
+        """Fetches what is missing in a thread and reads again, on the event loop, where the log does not move.
+
+        What was fetched is kept for the next try: it can be evicted from the page cache in the meantime.
+        """
+        fetched: Fetched = {}
+        while True:
+            try:
+                await self._loop.run_in_executor(self._around.readers, missing.fetch, fetched)
+                return self._read(offset, size_max, end_offset, fetched)
+            except NotCached as more:
+                missing = more
+            except OSError as error:
+                raise StorageError(f"{self.folder} could not be read at offset {offset}: {error}") from error
 
     def find_batch(self, timestamp_ms: int | None, start_offset: int, end_offset: int) -> Awaitable[memoryview]:
         segments = list(self._segments)
-        if timestamp_ms is None:
-            return self._in_executor(lambda: _newest(segments, start_offset, end_offset))
-        return self._in_executor(lambda: _first_since(segments, timestamp_ms, start_offset, end_offset))
 
-    def _in_executor(self, work: Callable[[], memoryview]) -> Awaitable[memoryview]:
-        return asyncio.get_running_loop().run_in_executor(self._around.executor, work)
+        def find() -> memoryview:
+            try:
+                if timestamp_ms is None:
+                    return _newest(segments, start_offset, end_offset)
+                return _first_since(segments, timestamp_ms, start_offset, end_offset)
+            except OSError as error:
+                raise StorageError(f"{self.folder} could not be searched: {error}") from error
+
+        return self._loop.run_in_executor(self._around.readers, find)
 
     # ---- dropping ----------------------------------------------------------------------------------------------------
 
     def truncate_prefix(self, offset: int) -> Awaitable[None] | None:
+        segments = self._segments
+        last = segments[-1]
+        if last.size and last.last_offset < offset:
+            try:
+                self._roll(offset)
+            except OSError as error:
+                # What is left over only takes room; the log start says that it does not count.
+                log.warning("%s: %s", self.folder, self._refusal(error))
         count = 0
-        for segment, next_base in zip(self._segments, self._base_offsets[1:], strict=False):
-            if next_base > offset or segment.last_offset >= offset:
-                break
+        while count + 1 < len(segments) and segments[count].last_offset < offset >= self._base_offsets[count + 1]:
             count += 1
-        if count == len(self._segments) - 1 and self._segments[-1].size and self._segments[-1].last_offset < offset:
-            self._roll(offset)
-            count += 1
-        dropped = self._segments[:count]
-        del self._segments[:count], self._base_offsets[:count]
-        self._delete_files([path for segment in dropped for path in segment.files()])
+        dropped = segments[:count]
+        del segments[:count], self._base_offsets[:count]
         for segment in dropped:
             self._dirty.pop(segment, None)
-        return self._around.persist_log_start(offset)
+        persisted = self._around.persist_log_start(offset)
+        if dropped:
+            self._in_background(self._drop(dropped, persisted))
+        return persisted
 
-    def _delete_files(self, paths: list[str]) -> None:
-        """Renames at once, so that a restart does not see them, and removes after ``file.delete.delay.ms``."""
-        if not paths:
-            return
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._dropping.add(task)
+        task.add_done_callback(self._dropping.discard)
+
+    async def _drop(self, dropped: list[Segment], persisted: Awaitable[None]) -> None:
+        """Renames, so that a restart does not see them, and removes after ``file.delete.delay.ms``.
+
+        The new log start comes first: renames that are undone by a crash then leave what is below it, never a hole.
+        """
+        try:
+            await asyncio.shield(persisted)
+            await self._loop.run_in_executor(self._around.writers, self._rename_deleted, dropped)
+        except (StorageError, OSError) as error:
+            log.warning("%s: segments below the log start stay until the next start: %s", self.folder, error)
+
+    def _rename_deleted(self, dropped: list[Segment]) -> None:
         disk = self._around.disk
         present = set(disk.names(self.folder))
         renamed = []
-        for path in paths:
+        for path in (path for segment in dropped for path in segment.files()):
             if os.path.basename(path) in present:
                 disk.rename(path, path + names.DELETED)
                 renamed.append(path + names.DELETED)
+        disk.sync_folder(self.folder)
 
         def remove() -> None:
             for path in renamed:
                 disk.remove(path)
 
-        def begin() -> None:
-            self._around.executor.submit(remove)
-
-        self._around.clock.call_later(self._topic.settings.file_delete_delay_ms, begin)
+        self._loop.call_soon_threadsafe(self._around.later, self._topic.settings.file_delete_delay_ms, remove)
 
     def retention_offset(self, keep_bytes: int, keep_after_ms: int, end_offset: int) -> int:
         result = 0
         left = self.size_bytes()
         for segment in self._segments:
+            # Records without a time are as old as their file.
+            newest_ms = segment.max_timestamp if segment.max_timestamp >= 0 else segment.last_append_ms
             too_large = keep_bytes >= 0 and left - segment.size >= keep_bytes
-            too_old = keep_after_ms >= 0 and segment.size > 0 and segment.max_timestamp < keep_after_ms
+            too_old = keep_after_ms >= 0 and newest_ms < keep_after_ms
             if not (too_large or too_old) or segment.last_offset >= end_offset or not segment.size:
                 break
             left -= segment.size
@@ -279,29 +325,37 @@ class DiskPartitionLog:
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
+    def rest(self) -> None:
+        """Puts segments to rest that nobody read since the last call."""
+        for segment in self._segments[:-1]:
+            if not segment.is_used:
+                segment.rest()
+            segment.is_used = False
+
     def close(self) -> None:
-        """Makes everything durable, indexes and producers included; runs in the executor after the last append."""
+        """Makes everything durable, indexes and producers included; runs in a thread after the last append."""
         self.prepare_sync()()
         for segment in self._segments:
-            segment.write_indexes(final=False)
-        end_offset = self._partition.log_end_offset
-        newest = self._segments[-1].base_offset
-        aborted = self._partition.aborted.ending_between(newest, end_offset)
-        write_transaction_index(self._around.disk, self.folder, newest, aborted)
-        snapshot = encode_snapshot(self._partition.producers.items())
-        self._around.disk.replace(os.path.join(self.folder, names.file_name(end_offset, names.SNAPSHOT)), snapshot)
+            segment.write_indexes()
+        # Epochs first: with a snapshot at the end of the log, a start has no reason to look for epochs in the log.
         write_epochs(self._around.disk, os.path.join(self.folder, names.LEADER_EPOCHS), self._partition.epochs())
+        snapshot = encode_snapshot(self._partition.producers.items())
+        end_offset = self._partition.log_end_offset
+        self._around.disk.replace(os.path.join(self.folder, names.file_name(end_offset, names.SNAPSHOT)), snapshot)
 
     async def settle(self) -> None:
-        """Waits until no sync is under way."""
+        """Waits until no sync and no drop is under way."""
+        while self._dropping:
+            await asyncio.wait(self._dropping)
         await self._committer.settle()
 
     async def retire(self) -> None:
         """The partition is deleted: what was not written yet never will be."""
-        await self._committer.settle()
+        await self.settle()
         self._dirty.clear()
         self._chores.clear()
         self._folder_dirty = False
+        self._unflushed = 0
 
 
 def _first_since(segments: list[Segment], timestamp: int, start_offset: int, end_offset: int) -> memoryview:
@@ -334,9 +388,9 @@ def _newest(segments: list[Segment], start_offset: int, end_offset: int) -> memo
 
 def _newest_by_scan(segment: Segment, start_offset: int, end_offset: int, above: int) -> tuple[memoryview, int]:
     best, best_timestamp = EMPTY, above
-    for position, header in segment.headers(0, segment.file.read):
+    for position, header in segment.headers():
         if header.last_offset >= end_offset:
             break
         if header.last_offset >= start_offset and header.max_timestamp > best_timestamp:
-            best, best_timestamp = segment.file.read(position, header.size), header.max_timestamp
+            best, best_timestamp = segment.batch(position, header), header.max_timestamp
     return best, best_timestamp

@@ -91,8 +91,12 @@ def _finish_interrupted_work(disk: Disk, folder: str, log_start: int) -> list[in
     (``.swap``) takes the place of the segments that it was made of; segments below the log start go.
     """
     found = disk.names(folder)
-    cleaned = [offset for name in found if name.endswith(names.CLEANED) and (offset := names.offset_of(name)) is not None]
-    swaps = sorted({o for name in found if name.endswith(names.LOG + names.SWAP) and (o := names.offset_of(name)) is not None})
+    cleaned = [
+        offset for name in found if name.endswith(names.CLEANED) and (offset := names.offset_of(name)) is not None
+    ]
+    swaps = sorted(
+        {o for name in found if name.endswith(names.LOG + names.SWAP) and (o := names.offset_of(name)) is not None}
+    )
     for name in found:
         if name.endswith((names.DELETED, names.CLEANED, names.TEMPORARY)):
             disk.remove(os.path.join(folder, name))
@@ -103,7 +107,9 @@ def _finish_interrupted_work(disk: Disk, folder: str, log_start: int) -> list[in
                 disk.remove(os.path.join(folder, names.file_name(offset, suffix + names.SWAP)))
         else:
             _put_in_place(disk, folder, offset)
-    offsets = sorted(o for name in disk.names(folder) if name.endswith(names.LOG) and (o := names.offset_of(name)) is not None)
+    offsets = sorted(
+        o for name in disk.names(folder) if name.endswith(names.LOG) and (o := names.offset_of(name)) is not None
+    )
     below = sum(1 for after in offsets[1:] if after <= log_start)
     for offset in offsets[:below]:
         _remove_segment(disk, folder, offset)

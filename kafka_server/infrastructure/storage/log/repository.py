@@ -12,8 +12,9 @@ import os
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from kafka_server.application.ports import Clock
+from kafka_server.application.ports import Clock, Timer
 from kafka_server.domain.errors import StorageError
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.topic import Topic
@@ -27,7 +28,8 @@ from kafka_server.infrastructure.storage.log.checkpoints import (
 from kafka_server.infrastructure.storage.log.commit import Committer
 from kafka_server.infrastructure.storage.log.folders import DataFolder, Key
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog, Surroundings
-from kafka_server.infrastructure.storage.log.recovery import Progress, open_segments, restore_partition
+from kafka_server.infrastructure.storage.log.recovery import Progress, Remembered, open_segments
+from kafka_server.infrastructure.storage.log.restore import restore_partition
 from kafka_server.infrastructure.storage.log.segment import Segment
 
 log = logging.getLogger("kafka_server.log")
@@ -104,6 +106,7 @@ class DiskLogRepository:
         self._places = [_Place(folder, self._writers, self._fail) for folder in folders]
         for folder in folders:
             folder.mark_in_use()
+        self._timers: set[Timer] = set()
         self._timer = clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 
     def _fail(self, error: OSError) -> None:
@@ -121,14 +124,14 @@ class DiskLogRepository:
 
         def load() -> list[Segment]:
             self._claim(folder, path, topic)
-            segments = open_segments(
-                folder.disk,
-                path,
-                topic.settings.index_interval_bytes,
-                recovery_point=folder.recovery_point(key),
-                progress=self.progress,
+            log_start = folder.log_starts.get(key, 0)
+            known = Remembered(
+                folder.recovery_point(key),
+                log_start,
+                is_gap_a_flaw=folder.has_recovery_points and not topic.settings.cleanup_compact,
             )
-            restore_partition(folder.disk, path, partition, segments, folder.log_starts.get(key, 0))
+            segments = open_segments(folder.disk, path, topic.settings.index_interval_bytes, known, self.progress)
+            restore_partition(folder.disk, path, partition, segments, log_start, after_crash=not folder.clean)
             return segments
 
         try:
@@ -139,10 +142,12 @@ class DiskLogRepository:
         surroundings = Surroundings(
             disk=folder.disk,
             clock=self._clock,
-            executor=self._writers,
+            writers=self._writers,
+            readers=self._readers,
             flush_on_ack=self._flush_on_ack,
             on_failure=self._fail,
             persist_log_start=lambda offset: place.persist_log_start(key, offset),
+            later=self._later,
         )
         opened = DiskPartitionLog(surroundings, path, topic, partition, segments)
         place.logs[key] = (opened, partition)
@@ -188,13 +193,21 @@ class DiskLogRepository:
         gone = names.deleted_folder(*key, uuid.uuid4().hex)
         await asyncio.get_running_loop().run_in_executor(self._writers, folder.put_aside, key, gone)
 
-        def begin() -> None:
-            self._writers.submit(folder.disk.remove, os.path.join(folder.path, gone))
+        self._later(topic.settings.file_delete_delay_ms, partial(folder.disk.remove, os.path.join(folder.path, gone)))
 
-        self._clock.call_later(topic.settings.file_delete_delay_ms, begin)
+    def _later(self, delay_ms: int, work: Callable[[], None]) -> None:
+        """Runs blocking work in a thread after a while; a stop leaves it to the next start."""
+
+        def begin() -> None:
+            self._timers.discard(timer)
+            self._writers.submit(work)
+
+        timer = self._clock.call_later(delay_ms, begin)
+        self._timers.add(timer)
 
     async def close(self) -> None:
-        self._timer.cancel()
+        for timer in (self._timer, *self._timers):
+            timer.cancel()
         loop = asyncio.get_running_loop()
         for place in self._places:
             await place.settle()
@@ -212,6 +225,8 @@ class DiskLogRepository:
 
     def _checkpoint_later(self) -> None:
         for place in self._places:
+            for opened, _ in place.logs.values():
+                opened.rest()
             self._writers.submit(self._checkpoint, place)
         self._timer = self._clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 

@@ -1,10 +1,14 @@
 """Owns: one segment - a log file, its two indexes, and finding batches in it.
 
-Must never know: partitions, retention, time.
+Must never know: partitions, retention, the event loop.
 
 A segment's files bear the offset of its first record in twenty digits. Batches lie side by side in the log file, as
 they came from the producer but for their first 16 bytes. Positions of batches that the sparse index does not know yet
-are kept in ``_tail``, so that readers at the end of the log, which is where nearly all of them are, never scan.
+are kept in ``_tail``, so that readers at the end of the log, which is where nearly all of them are, never scan. A
+reader that goes through a segment from front to back is remembered by where it stopped (``_marks``).
+
+A segment that is not appended to is at rest: its descriptor is closed and its indexes are on disk only. ``read`` raises
+``NotCached`` for what is not in memory; whoever may wait then fetches exactly that, in another thread, and reads again.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from struct import Struct
 
 from kafka_server.domain.record_batch import HEADER_SIZE, LENGTH_OVERHEAD, BatchHeader, parse_header
 from kafka_server.infrastructure.storage.log import names
@@ -19,14 +24,31 @@ from kafka_server.infrastructure.storage.log.disk import EMPTY, Buffer, Disk, Fi
 from kafka_server.infrastructure.storage.log.index import OffsetIndex, TimeIndex
 
 RELATIVE_OFFSET_MAX = 2**31 - 1
-_SCAN_SIZE = 64 * 1024
+_SCAN_SIZE = 16 * 1024
+_MARKS_MAX = 32
+_FIRST_AND_DELTA = Struct(">q15xi")
+"""Base offset and last offset delta of a batch."""
 
-Read = Callable[[int, int], memoryview | None]
-"""``File.read`` or ``File.read_cached``."""
+Indexes = tuple[OffsetIndex, TimeIndex]
+Fetched = dict[tuple[int, int, int], memoryview]
+"""Bytes that were fetched from a device for one read: by base offset of the segment, position and size."""
 
 
 class NotCached(Exception):
-    """The bytes are not in memory; reading them would block the event loop."""
+    """These bytes, or the segment's indexes, are not in memory; reading them would block the event loop."""
+
+    def __init__(self, segment: Segment, position: int, size: int) -> None:
+        self._segment = segment
+        self._position = position
+        self._size = size
+
+    def fetch(self, fetched: Fetched) -> None:
+        """Brings them in. May wait for the device. Raises OSError."""
+        segment = self._segment
+        segment.wake()
+        if self._size:
+            key = segment.base_offset, self._position, self._size
+            fetched[key] = segment.file.read(self._position, self._size)
 
 
 class Segment:
@@ -36,28 +58,32 @@ class Segment:
         "_before_tail",
         "_disk",
         "_file",
+        "_indexes",
         "_indexes_written",
-        "_offset_index",
+        "_marks",
         "_tail_last_offsets",
         "_tail_positions",
-        "_time_index",
         "_unindexed_bytes",
         "base_offset",
         "first_append_ms",
         "folder",
         "index_interval_bytes",
+        "is_used",
+        "last_append_ms",
         "last_offset",
         "max_timestamp",
         "max_timestamp_offset",
         "size",
     )
 
-    def __init__(self, disk: Disk, folder: str, base_offset: int, index_interval_bytes: int) -> None:
+    def __init__(
+        self, disk: Disk, folder: str, base_offset: int, index_interval_bytes: int, *, create: bool = True
+    ) -> None:
         self._disk = disk
         self.folder = folder
         self.base_offset = base_offset
         self.index_interval_bytes = index_interval_bytes
-        self._file: File | None = disk.open(self.path(names.LOG))
+        self._file: File | None = disk.open(self.path(names.LOG), create=create)
         self.size = self._file.size()
         self.last_offset = base_offset - 1
         """The last offset in the segment; below ``base_offset`` while it is empty."""
@@ -65,14 +91,18 @@ class Segment:
         self.max_timestamp_offset = base_offset
         self.first_append_ms = -1
         """Largest timestamp of the first batch, or the time of its append when it has none: the age for segment.ms."""
-        self._offset_index = OffsetIndex(base_offset)
-        self._time_index = TimeIndex(base_offset)
+        self.last_append_ms = disk.modified_ms(self.path(names.LOG)) if self.size else -1
+        self.is_used = True
+        """Read or appended to since ``rest`` was last considered."""
+        self._indexes: Indexes | None = OffsetIndex(base_offset), TimeIndex(base_offset)
         self._tail_last_offsets: list[int] = []
         self._tail_positions: list[int] = []
         self._before_tail = base_offset - 1
         """No batch before the tail holds an offset above this one."""
         self._unindexed_bytes = 0
         self._indexes_written = (-1, -1)
+        self._marks: dict[int, int] = {}
+        """Where the batch with this base offset starts, for readers that stopped right before it."""
 
     def path(self, suffix: str) -> str:
         """Path of one of the segment's files."""
@@ -80,14 +110,32 @@ class Segment:
 
     @property
     def file(self) -> File:
-        """The log file, opened again if it was put to rest."""
-        if self._file is None:
-            self._file = self._disk.open(self.path(names.LOG))
-        return self._file
+        """The log file, opened again if it was put to rest. Raises OSError when it was removed meanwhile."""
+        file = self._file
+        if file is None:
+            file = self._file = self._disk.open(self.path(names.LOG), create=False)
+        return file
+
+    @property
+    def indexes(self) -> Indexes:
+        """Offset and time index, loaded again if the segment was put to rest. May wait for the device."""
+        indexes = self._indexes
+        if indexes is None:
+            indexes = self._indexes = self._load_indexes() or self._scan_indexes()
+        return indexes
+
+    def wake(self) -> None:
+        """Gets ready to be read from memory. May wait for the device."""
+        self.is_used = True
+        self.file  # noqa: B018 - opens it
+        self.indexes  # noqa: B018 - loads them
 
     def rest(self) -> None:
-        """Lets go of the descriptor of a segment that is not appended to; a reader opens it again."""
+        """Lets go of descriptor and indexes of a segment that is not appended to, once its indexes are written."""
         self._file = None
+        self._marks = {}
+        if self._indexes_written != (-1, -1):
+            self._indexes = None
 
     # ---- appending ---------------------------------------------------------------------------------------------------
 
@@ -97,6 +145,7 @@ class Segment:
         self.file.append(pieces)
         if self.first_append_ms < 0:
             self.first_append_ms = max_timestamp if max_timestamp >= 0 else now_ms
+        self.last_append_ms = now_ms
         self.note(position, size, last_offset, max_timestamp)
 
     def note(self, position: int, size: int, last_offset: int, max_timestamp: int) -> None:
@@ -105,8 +154,9 @@ class Segment:
             self.max_timestamp = max_timestamp
             self.max_timestamp_offset = last_offset
         if self._unindexed_bytes > self.index_interval_bytes:
-            self._offset_index.append(last_offset, position)
-            self._time_index.maybe_append(self.max_timestamp, self.max_timestamp_offset)
+            offset_index, time_index = self.indexes
+            offset_index.append(last_offset, position)
+            time_index.maybe_append(self.max_timestamp, self.max_timestamp_offset)
             self._unindexed_bytes = 0
             self._before_tail = self.last_offset
             self._tail_last_offsets.clear()
@@ -117,6 +167,14 @@ class Segment:
         self.last_offset = last_offset
         self.size = position + size
 
+    def sync(self) -> None:
+        """Makes what was appended durable. Raises OSError, which is final."""
+        try:
+            file = self.file
+        except FileNotFoundError:
+            return  # It was dropped from the log meanwhile.
+        file.sync()
+
     def has_room(self, size: int, last_offset: int, segment_bytes: int, index_bytes: int) -> bool:
         """Whether a batch fits by size, by the width of relative offsets, and by the size of the index."""
         if not self.size:
@@ -124,64 +182,94 @@ class Segment:
         return (
             self.size + size <= segment_bytes
             and last_offset - self.base_offset <= RELATIVE_OFFSET_MAX
-            and (len(self._offset_index) + 1) * 8 <= index_bytes
+            and (len(self.indexes[0]) + 1) * 8 <= index_bytes
         )
 
-    # ---- finding -----------------------------------------------------------------------------------------------------
+    # ---- reading on the event loop -----------------------------------------------------------------------------------
 
-    def find(self, offset: int, read: Read) -> tuple[int, BatchHeader] | None:
-        """Position and header of the first batch that ends at or after ``offset``; None when there is none.
-
-        Raises NotCached when ``read`` gives None.
-        """
-        if offset > self.last_offset or not self.size:
-            return None
-        if self._tail_last_offsets and offset > self._before_tail:
-            slot = bisect_left(self._tail_last_offsets, offset)
-            position = self._tail_positions[slot]
-            return position, parse_header(_have(read(position, HEADER_SIZE)))
-        for position, header in self.headers(self._offset_index.position_before(offset), read):
-            if header.last_offset >= offset:
-                return position, header
-        return None
-
-    def position_of_end(self, end_offset: int, read: Read) -> int:
-        """Behind the last batch that lies wholly below ``end_offset``."""
-        if end_offset > self.last_offset:
-            return self.size
-        found = self.find(end_offset, read)
-        return found[0] if found else self.size
-
-    def read(self, offset: int, size_max: int, end_offset: int, read: Read) -> memoryview:
-        """Whole batches from the one that holds ``offset`` on; see ``PartitionLog.read``."""
-        found = self.find(offset, read)
-        if found is None:
+    def read(self, offset: int, size_max: int, end_offset: int, fetched: Fetched) -> memoryview:
+        """Whole batches from the one that holds ``offset`` on; see ``PartitionLog.read``. Raises NotCached."""
+        if self._file is None or self._indexes is None:
+            raise NotCached(self, 0, 0)
+        self.is_used = True
+        start = self._start_of(offset, fetched)
+        limit = self.size if end_offset > self.last_offset else self._start_of(end_offset, fetched)
+        if start >= limit:
             return EMPTY
-        start, header = found
-        limit = self.position_of_end(end_offset, read)
-        if start + header.size > limit:
-            return EMPTY
-        return _have(read(start, self._cut(start, header, limit, size_max) - start))
+        wish = min(limit - start, max(size_max, HEADER_SIZE))
+        data = self._bytes(start, wish, fetched)
+        if wish == limit - start:
+            return data
+        first_size = int.from_bytes(data[8:12], "big") + LENGTH_OVERHEAD
+        if first_size >= wish:
+            return data if first_size == wish else self._bytes(start, first_size, fetched)
+        return data[: self._cut(start, data, first_size)]
 
-    def _cut(self, start: int, first: BatchHeader, limit: int, size_max: int) -> int:
-        """Where to stop: a batch's end that is at most ``size_max`` behind ``start``, but behind the first batch."""
-        wish = start + size_max
-        if wish >= limit:
-            return limit
-        end = start + first.size
-        if self._tail_positions and wish >= self._tail_positions[0]:
-            boundary = self._tail_positions[bisect_left(self._tail_positions, wish + 1) - 1]
+    def _cut(self, start: int, data: memoryview, first_size: int) -> int:
+        """How many of these bytes are whole batches; remembers where the next one starts."""
+        end = start + len(data)
+        if self._tail_positions and end >= self._tail_positions[0]:
+            known = self._tail_positions[bisect_left(self._tail_positions, end + 1) - 1]
         else:
-            boundary = self._offset_index.boundary_at_or_below(wish)
-        return max(end, boundary)
+            known = self._known_indexes()[0].boundary_at_or_below(end)
+        at = max(known - start, first_size)
+        while at + LENGTH_OVERHEAD <= len(data):
+            after = at + int.from_bytes(data[at + 8 : at + 12], "big") + LENGTH_OVERHEAD
+            if after > len(data):
+                if len(self._marks) >= _MARKS_MAX:
+                    del self._marks[next(iter(self._marks))]
+                self._marks[int.from_bytes(data[at : at + 8], "big")] = start + at
+                break
+            at = after
+        return at
 
-    def headers(self, position: int, read: Read) -> Iterator[tuple[int, BatchHeader]]:
-        """Positions and headers of the batches from ``position`` on, until the end or until what is no header."""
+    def _start_of(self, offset: int, fetched: Fetched) -> int:
+        """Position of the first batch that ends at or after ``offset``; the end of the file when there is none."""
+        if offset > self.last_offset:
+            return self.size
+        if offset > self._before_tail and self._tail_positions:
+            return self._tail_positions[bisect_left(self._tail_last_offsets, offset)]
+        marked = self._marks.get(offset)
+        if marked is not None:
+            return marked
+        start, guess = self._known_indexes()[0].around(offset)
+        if guess >= 0:
+            base_offset, delta = _FIRST_AND_DELTA.unpack(self._bytes(guess, _FIRST_AND_DELTA.size, fetched))
+            # Older brokers made one entry for several batches, so the index alone does not tell.
+            if base_offset <= offset <= base_offset + delta:
+                return guess
+        for position, header in self._headers(start, lambda at, size: self._bytes(at, size, fetched)):
+            if header.last_offset >= offset:
+                return position
+        return self.size
+
+    def _known_indexes(self) -> Indexes:
+        if self._indexes is None:
+            raise NotCached(self, 0, 0)
+        return self._indexes
+
+    def _bytes(self, position: int, size: int, fetched: Fetched) -> memoryview:
+        found = fetched.get((self.base_offset, position, size)) if fetched else None
+        if found is None:
+            found = self.file.read_cached(position, size)
+            if found is None:
+                raise NotCached(self, position, size)
+        return found
+
+    # ---- reading where waiting is fine -------------------------------------------------------------------------------
+
+    def headers(self, from_offset: int = -1) -> Iterator[tuple[int, BatchHeader]]:
+        """Positions and headers of the batches that hold ``from_offset`` or more, or of some before, to the end."""
+        start = self.indexes[0].around(from_offset)[0] if from_offset > self.base_offset else 0
+        return self._headers(start, self.file.read)
+
+    def _headers(self, position: int, read: Callable[[int, int], memoryview]) -> Iterator[tuple[int, BatchHeader]]:
+        """Ends at the end of the file, or after what is no header."""
         chunk, chunk_start = EMPTY, position
         while position + HEADER_SIZE <= self.size:
             at = position - chunk_start
             if at + HEADER_SIZE > len(chunk):
-                chunk, chunk_start, at = _have(read(position, _SCAN_SIZE)), position, 0
+                chunk, chunk_start, at = read(position, min(_SCAN_SIZE, self.size - position)), position, 0
                 if len(chunk) < HEADER_SIZE:
                     return
             header = parse_header(chunk, at)
@@ -190,49 +278,72 @@ class Segment:
                 return
             position += header.size
 
+    def batch(self, position: int, header: BatchHeader) -> memoryview:
+        """A batch that ``headers`` found."""
+        return self.file.read(position, header.size)
+
     def find_by_time(self, timestamp: int, start_offset: int, end_offset: int) -> memoryview:
-        """The first batch within the bounds that is as new as ``timestamp``; may wait for the device."""
-        begin = max(start_offset, self._time_index.offset_before(timestamp))
-        for position, header in self.headers(self._offset_index.position_before(begin), self.file.read):
+        """The first batch within the bounds that is as new as ``timestamp``."""
+        begin = max(start_offset, self.indexes[1].offset_before(timestamp))
+        for position, header in self.headers(begin):
             if header.last_offset >= end_offset:
                 break
             if header.last_offset >= start_offset and header.max_timestamp >= timestamp:
-                return self.file.read(position, header.size)
+                return self.batch(position, header)
         return EMPTY
 
     # ---- indexes on disk ---------------------------------------------------------------------------------------------
 
-    def write_indexes(self, final: bool) -> None:
-        """Writes what changed of the indexes; ``final`` adds the newest timestamp, as when a segment is rolled."""
-        if final:
-            self._time_index.maybe_append(self.max_timestamp, self.max_timestamp_offset)
-        state = (len(self._offset_index), len(self._time_index))
+    def write_indexes(self) -> None:
+        """Writes what changed of the indexes, with the newest timestamp as their end: when a segment is full, and when
+        the log is closed."""
+        if self._indexes is None:
+            return
+        offset_index, time_index = self._indexes
+        time_index.maybe_append(self.max_timestamp, self.max_timestamp_offset)
+        state = (len(offset_index), len(time_index))
         if state != self._indexes_written:
-            self._disk.replace(self.path(names.OFFSET_INDEX), self._offset_index.encode())
-            self._disk.replace(self.path(names.TIME_INDEX), self._time_index.encode())
+            self._disk.replace(self.path(names.OFFSET_INDEX), offset_index.encode())
+            self._disk.replace(self.path(names.TIME_INDEX), time_index.encode())
             self._indexes_written = state
 
     def adopt_indexes(self) -> bool:
         """Takes the indexes over from disk instead of scanning the log; False when they cannot be right."""
+        loaded = self._load_indexes()
+        if loaded is None:
+            return False
+        self._indexes = loaded
+        self._indexes_written = (len(loaded[0]), len(loaded[1]))
+        self.max_timestamp, self.max_timestamp_offset = loaded[1].last
+        return self._scan_tail()
+
+    def _load_indexes(self) -> Indexes | None:
         offsets = self._disk.read_file(self.path(names.OFFSET_INDEX))
         times = self._disk.read_file(self.path(names.TIME_INDEX))
         if offsets is None or times is None:
-            return False
+            return None
         offset_index = OffsetIndex.decode(self.base_offset, offsets, self.size)
         time_index = TimeIndex.decode(self.base_offset, times)
-        if offset_index is None or time_index is None:
-            return False
-        self._offset_index, self._time_index = offset_index, time_index
-        self.max_timestamp, self.max_timestamp_offset = time_index.last
-        self._indexes_written = (len(offset_index), len(time_index))
-        return self._scan_tail()
+        return None if offset_index is None or time_index is None else (offset_index, time_index)
+
+    def _scan_indexes(self) -> Indexes:
+        """The indexes from the log itself: somebody removed or broke the files while the broker runs."""
+        twin = Segment(self._disk, self.folder, self.base_offset, self.index_interval_bytes, create=False)
+        for position, header in twin._headers(0, twin.file.read):
+            twin.note(position, header.size, header.last_offset, header.max_timestamp)
+        return twin.indexes
 
     def _scan_tail(self) -> bool:
         """Reads the headers behind the last index entry: only they tell the last offset. False when they do not fit."""
-        position = self._offset_index.boundary_at_or_below(self.size)
-        end = position
-        for start, header in self.headers(position, self.file.read):
-            if start + header.size > self.size or header.last_offset < self.last_offset:
+        offset_index = self.indexes[0]
+        position = end = offset_index.boundary_at_or_below(self.size)
+        for start, header in self._headers(position, self.file.read):
+            is_first = start == position
+            if (
+                start + header.size > self.size
+                or header.last_offset < self.last_offset
+                or (is_first and len(offset_index) and header.last_offset > offset_index.last_offset)
+            ):
                 return False
             self._tail_last_offsets.append(header.last_offset)
             self._tail_positions.append(start)
@@ -241,22 +352,19 @@ class Segment:
             if header.max_timestamp > self.max_timestamp:
                 self.max_timestamp, self.max_timestamp_offset = header.max_timestamp, header.last_offset
             end = start + header.size
-        if self._tail_last_offsets and len(self._offset_index):
+        if self._tail_last_offsets and len(offset_index):
             # What precedes the batch of the newest index entry was not read; it ends below that batch.
             self._before_tail = self._tail_last_offsets[0]
+        if self.size:
+            first = parse_header(self.file.read(0, HEADER_SIZE)) if self.size >= HEADER_SIZE else None
+            self.first_append_ms = first.max_timestamp if first else -1
         return end == self.size
 
     def truncate(self, size: int) -> None:
-        """Cuts the log file; the caller rebuilds the indexes."""
+        """Cuts the log file; the caller has the indexes of what is left."""
         self.file.truncate(size)
         self.size = size
 
     def files(self) -> list[str]:
-        """Paths of the files that belong to this segment."""
-        return [self.path(suffix) for suffix in names.SEGMENT_FILES]
-
-
-def _have(data: memoryview | None) -> memoryview:
-    if data is None:
-        raise NotCached
-    return data
+        """Paths of the files that go with this segment."""
+        return [self.path(suffix) for suffix in (*names.SEGMENT_FILES, names.SNAPSHOT)]

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from kafka_server.domain.errors import StorageError
+from kafka_server.infrastructure.storage import StorageRefused
 
 log = logging.getLogger("kafka_server.metadata")
 
@@ -103,7 +104,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 released: add the next."""
 
 
-class MetadataError(Exception):
+class MetadataError(StorageRefused):
     """The metadata file cannot be used; the text says why and what to do."""
 
 
