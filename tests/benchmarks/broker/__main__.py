@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks.broker.contestants import Contestant, KafkaServer, available_contestants
-from tests.benchmarks.broker.tables import Samples, summary_table, throughput_table
+from tests.benchmarks.broker.contestants import FLUSH_POLICIES, Contestant, available_contestants
+from tests.benchmarks.broker.tables import Samples, cpu_table, summary_table, throughput_table
 from tests.benchmarks.broker.workloads import (
     LOADS,
     RAW_LOADS,
@@ -152,27 +152,22 @@ def run_all(contestants: Sequence[Contestant], options: argparse.Namespace) -> S
 
 def tables_of(contestants: Sequence[Contestant], samples: Samples, missing: Sequence[str], rounds: int) -> list[Table]:
     names = [contestant.name for contestant in contestants]
+    peers = [contestant.name for contestant in contestants if contestant.is_peer]
     tables = []
     if samples.throughput:
-        tables.append(
-            throughput_table(
-                names,
-                samples,
-                "Throughput, acks=all; librdkafka as the client, in the raw rows ready-made batches over a socket",
-            )
-        )
+        tables += [throughput_table(names, peers, samples), cpu_table(names, samples)]
     for name in names:
         samples.latency.setdefault(name, {})
         samples.throughput.setdefault(name, {})
-    tables.append(summary_table(names, samples))
+    tables.append(summary_table(names, peers, samples))
     about = [f"{each.name} {each.version}: {each.flush_policy}" for each in contestants]
     tables[-1].notes += [
         f"{machine()}; load average {os.getloadavg()[0]:.1f} when the run ended.",
         f"{'; '.join(about)}.",
         f"Medians of {rounds} rounds; the brokers take turns within each round, and a ratio is the median of the"
         " rounds' ratios. Above 1 we are better.",
-        "client CPU: cores that the client used against our broker; near 1.0 the client, not the broker, is the limit."
-        " CPU s/GB is what the broker used in that row.",
+        "client CPU: cores that the client used against our broker; near 1.0 the client, not the broker, is the limit.",
+        "raw: ready-made batches over one socket, five requests in flight, instead of librdkafka.",
         *(f"Missing: {reason}" for reason in missing),
         *(f"Failed: {failure}" for failure in samples.failures),
     ]
@@ -216,7 +211,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--latency-samples", type=int, default=1000, help="messages per latency run")
     parser.add_argument("--connections", type=int, default=10_000, help="idle connections (default: %(default)s)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
-    parser.add_argument("--storage", choices=("memory", "disk"), default="memory", help="our broker's storage")
+    parser.add_argument(
+        "--storage",
+        nargs="+",
+        choices=FLUSH_POLICIES,
+        default=["disk, flush=os", "memory"],
+        help="our broker's storage; the ratios are those of the first one (default: both but flush=ack)",
+    )
     parser.add_argument("--without", nargs="+", default=[], metavar="PEER", help="leave out a peer: Apache, Tansu")
     parser.add_argument("--output", type=Path, default=Path(".cache/bench"), help="folder for broker.json, broker.md")
     parser.add_argument("--update", type=Path, help="also put the tables between the broker-bench markers of this file")
@@ -225,7 +226,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    contestants, missing = available_contestants(KafkaServer(options.storage), options.without)
+    contestants, missing = available_contestants(options.storage, options.without)
     samples = run_all(contestants, options)
     tables = tables_of(contestants, samples, missing, options.rounds)
     for table in tables:

