@@ -11,6 +11,7 @@ from kafka_server.application.ports import Buffer, Compression
 from kafka_server.application.producer_service import target_codec
 from kafka_server.domain.errors import InvalidRecord, InvalidTimestamp, MessageTooLarge, UnsupportedCompressionType
 from kafka_server.domain.legacy_message import MAGIC_POSITION, build_message_set, iterate_entries, unwrap_entries
+from kafka_server.domain.message import NO_TIMESTAMP
 from kafka_server.domain.record_batch import CODEC_ZSTD, MAGIC, iterate_batches, parse_header
 from kafka_server.domain.records import RecordBatchBuilder, iterate_messages
 from kafka_server.domain.topic import TopicSettings
@@ -48,6 +49,8 @@ class MessageConversion:
         codec = legacy.codec if settings.compression_type == "producer" else target_codec(settings.compression_type)
         builder = RecordBatchBuilder(codec=codec)
         for message in legacy.messages:
+            if message.timestamp < NO_TIMESTAMP:
+                raise InvalidTimestamp(f"Timestamp {message.timestamp} is negative")
             builder.append(message)
         return builder.build(self._compression.compress)
 

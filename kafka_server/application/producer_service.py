@@ -19,11 +19,14 @@ from typing import NamedTuple
 from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.ports import Buffer, Clock, Compression, ProducerIdRepository
 from kafka_server.application.replica_manager import Replica, Waiter
+from kafka_server.domain.control_record import Marker, build_marker
 from kafka_server.domain.errors import InvalidTimestamp, InvalidTopic, MessageTooLarge, RecordListTooLarge
+from kafka_server.domain.partition import Membership
 from kafka_server.domain.record_batch import (
     CODEC_MASK,
     CODEC_NAMES,
     HEADER_SIZE,
+    LENGTH_OVERHEAD,
     LOG_APPEND_TIME,
     PREFIX_SIZE,
     TRANSACTIONAL,
@@ -36,6 +39,7 @@ from kafka_server.domain.record_batch import (
 )
 from kafka_server.domain.records import check_records
 from kafka_server.domain.topic import TopicSettings
+from kafka_server.domain.transaction import Protocol
 
 log = logging.getLogger("kafka_server.produce")
 
@@ -46,6 +50,8 @@ _WALK_COMPRESSED_SIZE_MAX = 4096
 _NO_TIME = -1
 _TIME_MIN, _TIME_MAX = -(2**63), 2**63 - 1
 _PRODUCER_ID_BLOCK = 1000
+_ALL_BYTES = 2**62
+"""What a marker may release to readers of committed data: nobody counts how much of it they asked for."""
 _new_tuple = tuple.__new__
 
 
@@ -71,8 +77,17 @@ class ProducerService:
         self._clock = clock
         self._ready: list[Waiter] = []
 
-    def append(self, replica: Replica, records: Buffer | None, *, by_admin: bool = False) -> Appended:
+    def append(
+        self,
+        replica: Replica,
+        records: Buffer | None,
+        *,
+        by_admin: bool = False,
+        membership: Membership = Membership.UNKNOWN,
+    ) -> Appended:
         """Appends the one v2 batch in ``records``; from all but the admin client, internal topics take none.
+
+        ``membership`` is what the transaction coordinator said of it, if it is transactional.
 
         Raises the DomainErrors of ``check_client_batch``, ``check_records`` and ``Partition.admit``, and StorageError.
         """
@@ -97,7 +112,7 @@ class ProducerService:
             or header.attributes & LOG_APPEND_TIME
         ):
             records, header = self._look_into(records, header, settings, now_ms)
-        return self._store(replica, memoryview(records), header, now_ms)
+        return self._store(replica, memoryview(records), header, now_ms, membership)
 
     def append_rebuilt(self, replica: Replica, batch: Buffer, *, by_admin: bool = False) -> Appended:
         """Appends a batch that the broker built itself from message sets of an old format.
@@ -116,13 +131,46 @@ class ProducerService:
             for waiter in ready:
                 waiter.wake()
 
-    def _store(self, replica: Replica, records: memoryview, header: BatchHeader, now_ms: int) -> Appended:
+    def end_transaction(self, replica: Replica, marker: Marker, protocol: Protocol) -> asyncio.Future[None] | None:
+        """Writes the marker that ends a producer's transaction in this partition.
+
+        Returns what tells that it is safe; None when it is already. Raises InvalidProducerEpoch,
+        TransactionCoordinatorFenced or StorageError; nothing was written then.
+        """
+        partition = replica.partition
+        partition.producers.check_marker(marker, epoch_is_bumped=protocol is Protocol.V2)
+        now_ms = self._clock.now_ms()
+        batch = memoryview(build_marker(marker, now_ms))
+        offset = partition.log_end_offset
+        pending = replica.log.append(
+            assigned_prefix(offset, len(batch) - LENGTH_OVERHEAD, partition.leader_epoch),
+            batch[PREFIX_SIZE:],
+            offset,
+            offset,
+            now_ms,
+        )
+        partition.end_transaction(marker, now_ms, is_safe=pending is None)
+        if log.isEnabledFor(EXPLAIN):
+            how = "Committing" if marker.is_commit else "Aborting"
+            where = f"{replica.topic.name}-{partition.index}"
+            line = "%s the transaction of producer %d in %s with a marker at offset %d"
+            log.log(EXPLAIN, line, how, marker.producer_id, where, offset)
+        if pending is not None:
+            replica.unsafe = self._when_safe(pending, replica, partition.log_end_offset, _ALL_BYTES)
+            return replica.unsafe
+        if replica.waiters:
+            self._tell_waiters(replica, _ALL_BYTES)
+        return None
+
+    def _store(
+        self, replica: Replica, records: memoryview, header: BatchHeader, now_ms: int, membership: Membership
+    ) -> Appended:
         partition = replica.partition
         attributes = header.attributes
         max_timestamp = header.max_timestamp
         stamp = max_timestamp if attributes & LOG_APPEND_TIME else _NO_TIME
         if header.producer_id >= 0 or attributes & TRANSACTIONAL:
-            repeated = partition.admit(header)
+            repeated = partition.admit(header, membership)
             if repeated is not None:
                 log.debug("Producer %d repeats the batch at offset %d", header.producer_id, repeated.first_offset)
                 stamp = repeated.timestamp if stamp != _NO_TIME else _NO_TIME
@@ -193,7 +241,9 @@ class ProducerService:
                 payload,
                 key_required=settings.cleanup_compact,
                 timestamp_min=now_ms - settings.message_timestamp_before_ms_max if bounded else _TIME_MIN,
-                timestamp_max=now_ms + settings.message_timestamp_after_ms_max if bounded else _TIME_MAX,
+                timestamp_max=min(
+                    now_ms + settings.message_timestamp_after_ms_max if bounded else _TIME_MAX, _TIME_MAX
+                ),
             )
         attributes = header.attributes & ~LOG_APPEND_TIME
         if settings.log_append_time:
