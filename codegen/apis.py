@@ -26,6 +26,8 @@ class Api:
     family: str
     summary: str
     notes: dict[int, str]
+    refuses: str | None = None
+    """Name of the error that every request is answered with, for an API that is there to refuse."""
 
     @property
     def slot(self) -> str:
@@ -47,14 +49,15 @@ def read_apis(path: Path, messages: dict[str, Message]) -> list[Api]:
     """Served APIs by key. Raises: SpecError when an API is unknown, or serves a version that its schemas lack."""
     found = []
     for name, row in _load(path).items():
-        extra = set(row) - {"key", "versions", "family", "summary", "notes"}
+        extra = set(row) - {"key", "versions", "family", "summary", "notes", "refuses"}
         if extra:
             raise SpecError(f"{path}:1: {name} has unknown keys {sorted(extra)}")
         try:
             versions = Versions.parse(str(row["versions"]))
         except (KeyError, VersionError) as error:
             raise SpecError(f"{path}:1: {name}: versions: {error}") from None
-        api = Api(name, row["key"], versions, row["family"], row["summary"], dict(row.get("notes") or {}))
+        notes = dict(row.get("notes") or {})
+        api = Api(name, row["key"], versions, row["family"], row["summary"], notes, row.get("refuses"))
         _check(path, api, messages)
         found.append(api)
     return sorted(found, key=lambda api: api.key)

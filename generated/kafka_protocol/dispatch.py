@@ -40,14 +40,27 @@ SERVED: Final[Mapping[int, tuple[int, int]]] = {
     21: (0, 2),  # DeleteRecords
     22: (0, 5),  # InitProducerId
     23: (0, 4),  # OffsetForLeaderEpoch
+    29: (0, 3),  # DescribeAcls
+    30: (0, 3),  # CreateAcls
+    31: (0, 3),  # DeleteAcls
     32: (0, 4),  # DescribeConfigs
     33: (0, 2),  # AlterConfigs
     37: (0, 3),  # CreatePartitions
+    38: (0, 3),  # CreateDelegationToken
+    39: (0, 2),  # RenewDelegationToken
+    40: (0, 2),  # ExpireDelegationToken
+    41: (0, 3),  # DescribeDelegationToken
     42: (0, 3),  # DeleteGroups
     43: (0, 2),  # ElectLeaders
     44: (0, 1),  # IncrementalAlterConfigs
+    45: (0, 1),  # AlterPartitionReassignments
+    46: (0, 0),  # ListPartitionReassignments
     47: (0, 0),  # OffsetDelete
+    55: (0, 2),  # DescribeQuorum
+    57: (0, 2),  # UpdateFeatures
     60: (0, 2),  # DescribeCluster
+    64: (0, 0),  # UnregisterBroker
+    74: (0, 1),  # ListConfigResources
     75: (0, 0),  # DescribeTopicPartitions
 }
 """The version range, both ends included, that this server serves of each API key."""
@@ -72,14 +85,27 @@ NAMES: Final[Mapping[int, str]] = {
     21: "DeleteRecords",
     22: "InitProducerId",
     23: "OffsetForLeaderEpoch",
+    29: "DescribeAcls",
+    30: "CreateAcls",
+    31: "DeleteAcls",
     32: "DescribeConfigs",
     33: "AlterConfigs",
     37: "CreatePartitions",
+    38: "CreateDelegationToken",
+    39: "RenewDelegationToken",
+    40: "ExpireDelegationToken",
+    41: "DescribeDelegationToken",
     42: "DeleteGroups",
     43: "ElectLeaders",
     44: "IncrementalAlterConfigs",
+    45: "AlterPartitionReassignments",
+    46: "ListPartitionReassignments",
     47: "OffsetDelete",
+    55: "DescribeQuorum",
+    57: "UpdateFeatures",
     60: "DescribeCluster",
+    64: "UnregisterBroker",
+    74: "ListConfigResources",
     75: "DescribeTopicPartitions",
 }
 """The name of each served API."""
@@ -104,14 +130,27 @@ FLEXIBLE_FROM: Final[Mapping[int, int]] = {
     21: 2,
     22: 2,
     23: 4,
+    29: 2,
+    30: 2,
+    31: 2,
     32: 4,
     33: 2,
     37: 2,
+    38: 2,
+    39: 2,
+    40: 2,
+    41: 2,
     42: 2,
     43: 2,
     44: 1,
+    45: 0,
+    46: 0,
     47: 32767,
+    55: 0,
+    57: 0,
     60: 0,
+    64: 0,
+    74: 0,
     75: 0,
 }
 """The first version of each API whose request has header v2 and whose response has header v1 (KIP-482).
@@ -324,6 +363,24 @@ def _offset_for_leader_epoch(handlers: Handlers[Ctx], version: int) -> Route[Ctx
     return route(23, version, OffsetForLeaderEpochRequest, handlers.offset_for_leader_epoch, OffsetForLeaderEpochResponse)
 
 
+def _describe_acls(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.describe_acls import DescribeAclsRequest, DescribeAclsResponse
+
+    return route(29, version, DescribeAclsRequest, handlers.describe_acls, DescribeAclsResponse)
+
+
+def _create_acls(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.create_acls import CreateAclsRequest, CreateAclsResponse
+
+    return route(30, version, CreateAclsRequest, handlers.create_acls, CreateAclsResponse)
+
+
+def _delete_acls(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.delete_acls import DeleteAclsRequest, DeleteAclsResponse
+
+    return route(31, version, DeleteAclsRequest, handlers.delete_acls, DeleteAclsResponse)
+
+
 def _describe_configs(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
 
@@ -340,6 +397,30 @@ def _create_partitions(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
 
     return route(37, version, CreatePartitionsRequest, handlers.create_partitions, CreatePartitionsResponse)
+
+
+def _create_delegation_token(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.create_delegation_token import CreateDelegationTokenRequest, CreateDelegationTokenResponse
+
+    return route(38, version, CreateDelegationTokenRequest, handlers.create_delegation_token, CreateDelegationTokenResponse)
+
+
+def _renew_delegation_token(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.renew_delegation_token import RenewDelegationTokenRequest, RenewDelegationTokenResponse
+
+    return route(39, version, RenewDelegationTokenRequest, handlers.renew_delegation_token, RenewDelegationTokenResponse)
+
+
+def _expire_delegation_token(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.expire_delegation_token import ExpireDelegationTokenRequest, ExpireDelegationTokenResponse
+
+    return route(40, version, ExpireDelegationTokenRequest, handlers.expire_delegation_token, ExpireDelegationTokenResponse)
+
+
+def _describe_delegation_token(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.describe_delegation_token import DescribeDelegationTokenRequest, DescribeDelegationTokenResponse
+
+    return route(41, version, DescribeDelegationTokenRequest, handlers.describe_delegation_token, DescribeDelegationTokenResponse)
 
 
 def _delete_groups(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
@@ -360,16 +441,52 @@ def _incremental_alter_configs(handlers: Handlers[Ctx], version: int) -> Route[C
     return route(44, version, IncrementalAlterConfigsRequest, handlers.incremental_alter_configs, IncrementalAlterConfigsResponse)
 
 
+def _alter_partition_reassignments(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse
+
+    return route(45, version, AlterPartitionReassignmentsRequest, handlers.alter_partition_reassignments, AlterPartitionReassignmentsResponse)
+
+
+def _list_partition_reassignments(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.list_partition_reassignments import ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse
+
+    return route(46, version, ListPartitionReassignmentsRequest, handlers.list_partition_reassignments, ListPartitionReassignmentsResponse)
+
+
 def _offset_delete(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
 
     return route(47, version, OffsetDeleteRequest, handlers.offset_delete, OffsetDeleteResponse)
 
 
+def _describe_quorum(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.describe_quorum import DescribeQuorumRequest, DescribeQuorumResponse
+
+    return route(55, version, DescribeQuorumRequest, handlers.describe_quorum, DescribeQuorumResponse)
+
+
+def _update_features(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
+
+    return route(57, version, UpdateFeaturesRequest, handlers.update_features, UpdateFeaturesResponse)
+
+
 def _describe_cluster(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
 
     return route(60, version, DescribeClusterRequest, handlers.describe_cluster, DescribeClusterResponse)
+
+
+def _unregister_broker(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
+
+    return route(64, version, UnregisterBrokerRequest, handlers.unregister_broker, UnregisterBrokerResponse)
+
+
+def _list_config_resources(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
+
+    return route(74, version, ListConfigResourcesRequest, handlers.list_config_resources, ListConfigResourcesResponse)
 
 
 def _describe_topic_partitions(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
@@ -398,13 +515,26 @@ _BUILDERS: Final[Mapping[int, Callable[[Handlers[Any], int], Route[Any]]]] = {
     21: _delete_records,
     22: _init_producer_id,
     23: _offset_for_leader_epoch,
+    29: _describe_acls,
+    30: _create_acls,
+    31: _delete_acls,
     32: _describe_configs,
     33: _alter_configs,
     37: _create_partitions,
+    38: _create_delegation_token,
+    39: _renew_delegation_token,
+    40: _expire_delegation_token,
+    41: _describe_delegation_token,
     42: _delete_groups,
     43: _elect_leaders,
     44: _incremental_alter_configs,
+    45: _alter_partition_reassignments,
+    46: _list_partition_reassignments,
     47: _offset_delete,
+    55: _describe_quorum,
+    57: _update_features,
     60: _describe_cluster,
+    64: _unregister_broker,
+    74: _list_config_resources,
     75: _describe_topic_partitions,
 }

@@ -32,14 +32,27 @@ if TYPE_CHECKING:
     from kafka_protocol.messages.delete_records import DeleteRecordsRequest, DeleteRecordsResponse
     from kafka_protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
     from kafka_protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse
+    from kafka_protocol.messages.describe_acls import DescribeAclsRequest, DescribeAclsResponse
+    from kafka_protocol.messages.create_acls import CreateAclsRequest, CreateAclsResponse
+    from kafka_protocol.messages.delete_acls import DeleteAclsRequest, DeleteAclsResponse
     from kafka_protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
     from kafka_protocol.messages.alter_configs import AlterConfigsRequest, AlterConfigsResponse
     from kafka_protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
+    from kafka_protocol.messages.create_delegation_token import CreateDelegationTokenRequest, CreateDelegationTokenResponse
+    from kafka_protocol.messages.renew_delegation_token import RenewDelegationTokenRequest, RenewDelegationTokenResponse
+    from kafka_protocol.messages.expire_delegation_token import ExpireDelegationTokenRequest, ExpireDelegationTokenResponse
+    from kafka_protocol.messages.describe_delegation_token import DescribeDelegationTokenRequest, DescribeDelegationTokenResponse
     from kafka_protocol.messages.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
     from kafka_protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse
     from kafka_protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
+    from kafka_protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse
+    from kafka_protocol.messages.list_partition_reassignments import ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse
     from kafka_protocol.messages.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
+    from kafka_protocol.messages.describe_quorum import DescribeQuorumRequest, DescribeQuorumResponse
+    from kafka_protocol.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
     from kafka_protocol.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
+    from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
+    from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
     from kafka_protocol.messages.describe_topic_partitions import DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse
 
 Ctx = TypeVar("Ctx")
@@ -91,21 +104,47 @@ class Handlers(Generic[Ctx]):
     """Hands out the producer id and epoch that make retries harmless and fence zombies. Key 22, versions 0-5."""
     offset_for_leader_epoch: Handler[Ctx, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse]
     """Where did a leader epoch end? Finds the point where two logs parted. Key 23, versions 0-4."""
+    describe_acls: Handler[Ctx, DescribeAclsRequest, DescribeAclsResponse]
+    """The access control entries that match a filter. Key 29, versions 0-3."""
+    create_acls: Handler[Ctx, CreateAclsRequest, CreateAclsResponse]
+    """Adds access control entries. Key 30, versions 0-3."""
+    delete_acls: Handler[Ctx, DeleteAclsRequest, DeleteAclsResponse]
+    """Removes the access control entries that match filters and tells which these were. Key 31, versions 0-3."""
     describe_configs: Handler[Ctx, DescribeConfigsRequest, DescribeConfigsResponse]
     """Settings of topics, brokers and groups with their values and where these come from. Key 32, versions 0-4."""
     alter_configs: Handler[Ctx, AlterConfigsRequest, AlterConfigsResponse]
     """Replaces all settings of a resource by the ones sent (the older way; it loses concurrent changes). Key 33, versions 0-2."""
     create_partitions: Handler[Ctx, CreatePartitionsRequest, CreatePartitionsResponse]
     """Grows topics; a topic never shrinks. Key 37, versions 0-3."""
+    create_delegation_token: Handler[Ctx, CreateDelegationTokenRequest, CreateDelegationTokenResponse]
+    """Issues a token that stands in for the caller's own credentials. Key 38, versions 0-3."""
+    renew_delegation_token: Handler[Ctx, RenewDelegationTokenRequest, RenewDelegationTokenResponse]
+    """Lets a token live longer, up to its greatest age. Key 39, versions 0-2."""
+    expire_delegation_token: Handler[Ctx, ExpireDelegationTokenRequest, ExpireDelegationTokenResponse]
+    """Ends a token now or at a time to come. Key 40, versions 0-2."""
+    describe_delegation_token: Handler[Ctx, DescribeDelegationTokenRequest, DescribeDelegationTokenResponse]
+    """The tokens of some owners, or all that the caller may see. Key 41, versions 0-3."""
     delete_groups: Handler[Ctx, DeleteGroupsRequest, DeleteGroupsResponse]
     """Deletes empty groups together with their offsets. Key 42, versions 0-3."""
     elect_leaders: Handler[Ctx, ElectLeadersRequest, ElectLeadersResponse]
     """Makes the preferred replica lead again, or any live one when no in-sync replica is left. Key 43, versions 0-2."""
     incremental_alter_configs: Handler[Ctx, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse]
     """Changes single settings of a resource - set, delete, append to or subtract from a list. Key 44, versions 0-1."""
+    alter_partition_reassignments: Handler[Ctx, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse]
+    """Moves replicas to other brokers, or calls a move off. Key 45, versions 0-1."""
+    list_partition_reassignments: Handler[Ctx, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse]
+    """The moves of replicas that are under way. Key 46, versions 0."""
     offset_delete: Handler[Ctx, OffsetDeleteRequest, OffsetDeleteResponse]
     """Forgets committed offsets of partitions that the group no longer reads. Key 47, versions 0."""
+    describe_quorum: Handler[Ctx, DescribeQuorumRequest, DescribeQuorumResponse]
+    """Who leads the metadata quorum, who votes and how far behind everybody is. Key 55, versions 0-2."""
+    update_features: Handler[Ctx, UpdateFeaturesRequest, UpdateFeaturesResponse]
+    """Switches cluster-wide features to another level. Key 57, versions 0-2."""
     describe_cluster: Handler[Ctx, DescribeClusterRequest, DescribeClusterResponse]
     """Brokers or controllers, cluster id and controller, for admin tools and without any topic. Key 60, versions 0-2."""
+    unregister_broker: Handler[Ctx, UnregisterBrokerRequest, UnregisterBrokerResponse]
+    """Removes the registration of a broker that will not come back. Key 64, versions 0."""
+    list_config_resources: Handler[Ctx, ListConfigResourcesRequest, ListConfigResourcesResponse]
+    """The names of what configs can be set for. Key 74, versions 0-1."""
     describe_topic_partitions: Handler[Ctx, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse]
     """Partition details of many topics in pages, so that huge clusters fit into bounded answers. Key 75, versions 0."""

@@ -106,6 +106,14 @@ class ConfigService:
             return list(self._layers.group_entries(self._repository.get(ResourceType.GROUP, name), names))
         raise InvalidRequest(f"Configs of the resource type {resource_type.name} are not supported")
 
+    def resource_names(self, resource_type: ResourceType) -> Sequence[str]:
+        """What of that type configs can be described of; groups are there when something is set for them."""
+        if resource_type is ResourceType.TOPIC:
+            return [topic.name for topic in self._topics.all()]
+        if resource_type in (ResourceType.BROKER, ResourceType.BROKER_LOGGER):
+            return [str(self._node_id)]
+        return self._repository.names(resource_type)
+
     def describe_new_topic(self, overrides: Mapping[str, str]) -> list[ConfigEntry]:
         """The configs that a topic with these overrides has."""
         return list(self._layers.topic_entries(overrides))

@@ -16,8 +16,11 @@ from kafka_protocol.handlers import Handler, Handlers
 from kafka_server.application.context import RequestContext
 
 if TYPE_CHECKING:
+    from kafka_server.application.handlers.acls import AclHandlers
     from kafka_server.application.handlers.api_versions import ApiVersionsHandlers
     from kafka_server.application.handlers.configs import ConfigHandlers
+    from kafka_server.application.handlers.controller import ControllerHandlers
+    from kafka_server.application.handlers.delegation_tokens import DelegationTokenHandlers
     from kafka_server.application.handlers.delete_records import DeleteRecordsHandlers
     from kafka_server.application.handlers.describe_cluster import DescribeClusterHandlers
     from kafka_server.application.handlers.describe_topic_partitions import DescribeTopicPartitionsHandlers
@@ -113,6 +116,26 @@ class Families:
         return DescribeClusterHandlers(self._services.cluster, self._services.addresses)
 
     @cached_property
+    def controller(self) -> ControllerHandlers:
+        from kafka_server.application.handlers.api_versions import FEATURES
+        from kafka_server.application.handlers.controller import ControllerHandlers
+
+        of = self._services
+        return ControllerHandlers(of.cluster.node_id, FEATURES, of.addresses, of.clock)
+
+    @cached_property
+    def acls(self) -> AclHandlers:
+        from kafka_server.application.handlers.acls import AclHandlers
+
+        return AclHandlers()
+
+    @cached_property
+    def delegation_tokens(self) -> DelegationTokenHandlers:
+        from kafka_server.application.handlers.delegation_tokens import DelegationTokenHandlers
+
+        return DelegationTokenHandlers()
+
+    @cached_property
     def topic_partitions(self) -> DescribeTopicPartitionsHandlers:
         from kafka_server.application.handlers.describe_topic_partitions import DescribeTopicPartitionsHandlers
 
@@ -129,7 +152,7 @@ class Families:
     def placement(self) -> PlacementHandlers:
         from kafka_server.application.handlers.placement import PlacementHandlers
 
-        return PlacementHandlers(self._services.topics)
+        return PlacementHandlers(self._services.cluster.node_id, self._services.topics)
 
     @cached_property
     def configs(self) -> ConfigHandlers:
@@ -176,6 +199,9 @@ class Families:
         yield lambda: self.placement
         yield lambda: self.configs
         yield lambda: self.cluster
+        yield lambda: self.controller
+        yield lambda: self.acls
+        yield lambda: self.delegation_tokens
         yield lambda: self.topic_partitions
         yield lambda: self.group_admin
         yield lambda: self.delete_records
@@ -198,6 +224,19 @@ def build_handlers(families: Families) -> Handlers[RequestContext]:
         delete_topics=deferred(lambda: families.topics.delete_topics),
         create_partitions=deferred(lambda: families.topics.create_partitions),
         elect_leaders=deferred(lambda: families.placement.elect_leaders),
+        alter_partition_reassignments=deferred(lambda: families.placement.alter_partition_reassignments),
+        list_partition_reassignments=deferred(lambda: families.placement.list_partition_reassignments),
+        describe_quorum=deferred(lambda: families.controller.describe_quorum),
+        update_features=deferred(lambda: families.controller.update_features),
+        unregister_broker=deferred(lambda: families.controller.unregister_broker),
+        describe_acls=deferred(lambda: families.acls.describe_acls),
+        create_acls=deferred(lambda: families.acls.create_acls),
+        delete_acls=deferred(lambda: families.acls.delete_acls),
+        create_delegation_token=deferred(lambda: families.delegation_tokens.create_delegation_token),
+        renew_delegation_token=deferred(lambda: families.delegation_tokens.renew_delegation_token),
+        expire_delegation_token=deferred(lambda: families.delegation_tokens.expire_delegation_token),
+        describe_delegation_token=deferred(lambda: families.delegation_tokens.describe_delegation_token),
+        list_config_resources=deferred(lambda: families.configs.list_config_resources),
         describe_configs=deferred(lambda: families.configs.describe_configs),
         alter_configs=deferred(lambda: families.configs.alter_configs),
         incremental_alter_configs=deferred(lambda: families.configs.incremental_alter_configs),

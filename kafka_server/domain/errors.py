@@ -285,6 +285,21 @@ class ReassignmentInProgress(DomainError):
     default_message = "A reassignment of the partition is in progress"
 
 
+class DelegationTokenAuthDisabled(DomainError):
+    code = 61
+    default_message = "Delegation tokens are not enabled"
+
+
+class DelegationTokenRequestNotAllowed(DomainError):
+    code = 64
+    default_message = "Delegation tokens cannot be asked for over a connection like this one"
+
+
+class InvalidPrincipalType(DomainError):
+    code = 67
+    default_message = "Principals of that type are not supported"
+
+
 class NonEmptyGroup(DomainError):
     code = 68
     default_message = "The group is not empty"
@@ -385,6 +400,11 @@ class UnstableOffsetCommit(DomainError):
     default_message = "The offset belongs to a transaction that is not decided yet"
 
 
+class ThrottlingQuotaExceeded(DomainError):
+    code = 89
+    default_message = "The quota is used up; try again later"
+
+
 class ProducerFenced(DomainError):
     code = 90
     default_message = "A newer producer with the same transactional id exists"
@@ -423,6 +443,11 @@ class FeatureUpdateFailed(DomainError):
 class UnknownTopicId(DomainError):
     code = 100
     default_message = "This broker does not host the topic id"
+
+
+class BrokerIdNotRegistered(DomainError):
+    code = 102
+    default_message = "No broker with that id is registered"
 
 
 class InconsistentTopicId(DomainError):

@@ -23,8 +23,11 @@ from kafka_server.application.broker_loggers import BrokerLoggers
 from kafka_server.application.cluster import Cluster
 from kafka_server.application.config_service import ConfigService
 from kafka_server.application.context import RequestContext
+from kafka_server.application.handlers.acls import AclHandlers
 from kafka_server.application.handlers.api_versions import ApiVersionsHandlers, Feature
 from kafka_server.application.handlers.configs import ConfigHandlers
+from kafka_server.application.handlers.controller import ControllerHandlers
+from kafka_server.application.handlers.delegation_tokens import DelegationTokenHandlers
 from kafka_server.application.handlers.describe_cluster import DescribeClusterHandlers
 from kafka_server.application.handlers.describe_topic_partitions import DescribeTopicPartitionsHandlers
 from kafka_server.application.handlers.metadata import MetadataHandlers
@@ -35,6 +38,7 @@ from kafka_server.application.topic_service import NewTopic, TopicService
 from kafka_server.domain.topic import Topic
 from kafka_server.infrastructure.storage.memory import MemoryLogRepository, MemoryTopicRepository
 from kafka_server.infrastructure.storage.memory_metadata import MemoryConfigRepository
+from kafka_server.testing.clock import VirtualClock
 
 NODE_ID = 7
 CLUSTER = Cluster("admin-house-cluster-id", NODE_ID, rack="cellar")
@@ -58,6 +62,7 @@ class House:
         self.replicas = ReplicaManager(MemoryLogRepository())
         self.topics = TopicService(NODE_ID, self.topic_repository, self.replicas, self.configs)
         self.loggers = BrokerLoggers()
+        self.clock = VirtualClock()
         self.context = RequestContext("PLAINTEXT", "10.0.0.1", 9092, "10.0.0.2", 50000, "c")
         self._families: list[object] = [
             ApiVersionsHandlers(SERVED, FEATURES, CLUSTER.cluster_id, NODE_ID),
@@ -66,7 +71,10 @@ class House:
             DescribeTopicPartitionsHandlers(NODE_ID, self.topics, self.configs),
             TopicHandlers(self.topics, self.configs),
             ConfigHandlers(self.configs, self.loggers),
-            PlacementHandlers(self.topics),
+            PlacementHandlers(NODE_ID, self.topics),
+            ControllerHandlers(NODE_ID, FEATURES, ReachedAddress(), self.clock),
+            AclHandlers(),
+            DelegationTokenHandlers(),
         ]
 
     def handler(self, api: str) -> Any:

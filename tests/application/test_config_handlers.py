@@ -1,4 +1,4 @@
-"""DescribeConfigs, AlterConfigs and IncrementalAlterConfigs, seen through the wire.
+"""DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and ListConfigResources, seen through the wire.
 
 Where a test gives an error code, Apache Kafka 4.4 was seen to answer the same.
 """
@@ -18,8 +18,9 @@ from kafka_protocol.messages.describe_configs import (
     DescribeConfigsResponse,
     DescribeConfigsResult,
 )
+from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
 
-from kafka_server.domain.config_def import ConfigSource, ConfigType
+from kafka_server.domain.config_def import ConfigSource, ConfigType, ResourceType
 from tests.application.admin_house import NODE_ID, House
 
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
@@ -374,3 +375,41 @@ async def test_levels_have_log4j_names_and_explain_is_one_of_ours(produce_log: l
         seen.append(entry.value)
 
     assert seen == ["FATAL", "ERROR", "WARN", "INFO", "EXPLAIN", "DEBUG", "TRACE", "TRACE"]
+
+
+# ---- ListConfigResources -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "listed"),
+    [
+        ([], [("orders", TOPIC), ("7", BROKER), ("7", LOGGER), ("readers", GROUP)]),
+        ([TOPIC], [("orders", TOPIC)]),
+        ([GROUP, BROKER, GROUP], [("7", BROKER), ("readers", GROUP)]),
+        ([METRICS], []),
+    ],
+)
+async def test_what_can_be_configured_is_listed_by_type(asked: list[int], listed: list[tuple[str, int]]) -> None:
+    house = House()
+    await house.topic("orders")
+    await house.config_repository.put(ResourceType.GROUP, "readers", {"consumer.session.timeout.ms": "45000"})
+
+    request = ListConfigResourcesRequest(resource_types=asked)
+    response = await house.ask("list_config_resources", request, ListConfigResourcesResponse)
+
+    assert [(each.resource_name, each.resource_type) for each in response.config_resources] == listed
+
+
+async def test_the_oldest_version_lists_client_metrics_only() -> None:
+    response = await House().ask("list_config_resources", ListConfigResourcesRequest(), ListConfigResourcesResponse, 0)
+
+    assert (response.error_code, response.config_resources) == (ErrorCode.NONE, [])
+
+
+@pytest.mark.parametrize("wrong", [0, 7, -1])
+async def test_a_type_of_the_future_cannot_be_listed(wrong: int) -> None:
+    request = ListConfigResourcesRequest(resource_types=[BROKER, wrong])
+
+    response = await House().ask("list_config_resources", request, ListConfigResourcesResponse)
+
+    assert (response.error_code, response.config_resources) == (ErrorCode.UNSUPPORTED_VERSION, [])

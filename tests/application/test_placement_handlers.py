@@ -1,12 +1,23 @@
-"""ElectLeaders, seen through the wire. Error codes are those that Apache Kafka 4.4 was seen to answer."""
+"""Elections and reassignments through the wire; error codes are those that Apache Kafka 4.4 was seen to answer."""
 
 from __future__ import annotations
 
 import pytest
 from kafka_protocol.errors import ErrorCode
+from kafka_protocol.messages.alter_partition_reassignments import (
+    AlterPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsResponse,
+    ReassignablePartition,
+    ReassignableTopic,
+)
 from kafka_protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse, TopicPartitions
+from kafka_protocol.messages.list_partition_reassignments import (
+    ListPartitionReassignmentsRequest,
+    ListPartitionReassignmentsResponse,
+    ListPartitionReassignmentsTopics,
+)
 
-from tests.application.admin_house import House
+from tests.application.admin_house import NODE_ID, House
 
 PREFERRED, UNCLEAN = 0, 1
 
@@ -67,3 +78,61 @@ async def test_an_unknown_kind_of_election_refuses_the_whole_request() -> None:
         ErrorCode.INVALID_REQUEST,
         [("orders", 0, ErrorCode.INVALID_REQUEST)],
     )
+
+
+async def reassign(
+    house: House, name: str, index: int, brokers: list[int] | None, version: int = 1
+) -> AlterPartitionReassignmentsResponse:
+    partition = ReassignablePartition(partition_index=index, replicas=brokers)
+    request = AlterPartitionReassignmentsRequest(topics=[ReassignableTopic(name=name, partitions=[partition])])
+    response = await house.ask("alter_partition_reassignments", request, AlterPartitionReassignmentsResponse, version)
+    assert isinstance(response, AlterPartitionReassignmentsResponse)
+    return response
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "index", "brokers", "code"),
+    [
+        ("orders", 0, [NODE_ID], ErrorCode.NONE),
+        ("orders", 0, None, ErrorCode.NO_REASSIGNMENT_IN_PROGRESS),
+        ("orders", 0, [], ErrorCode.INVALID_REPLICA_ASSIGNMENT),
+        ("orders", 0, [8], ErrorCode.INVALID_REPLICA_ASSIGNMENT),
+        ("orders", 0, [NODE_ID, 8], ErrorCode.INVALID_REPLICA_ASSIGNMENT),
+        ("orders", 0, [NODE_ID, NODE_ID], ErrorCode.INVALID_REPLICA_ASSIGNMENT),
+        ("orders", 2, [NODE_ID], ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        ("nope", 0, [NODE_ID], ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        ("nope", 0, None, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+    ],
+)
+async def test_a_partition_can_only_be_put_where_it_is(
+    version: int, name: str, index: int, brokers: list[int] | None, code: int
+) -> None:
+    response = await reassign(await house_with_orders(), name, index, brokers, version)
+
+    ((partition,),) = ([*topic.partitions] for topic in response.responses)
+    assert (partition.partition_index, partition.error_code) == (index, code)
+    assert (partition.error_message is None) == (code == ErrorCode.NONE)
+    assert response.error_code == ErrorCode.NONE
+
+
+async def test_a_caller_that_forbids_another_replication_factor_is_told_that_it_did() -> None:
+    request = AlterPartitionReassignmentsRequest(allow_replication_factor_change=False)
+
+    response = await House().ask("alter_partition_reassignments", request, AlterPartitionReassignmentsResponse)
+
+    assert response.allow_replication_factor_change is False
+
+
+@pytest.mark.parametrize("named", [None, [], [ListPartitionReassignmentsTopics(name="orders", partition_indexes=[0])]])
+async def test_no_move_is_ever_under_way(named: list[ListPartitionReassignmentsTopics] | None) -> None:
+    house = await house_with_orders()
+    await reassign(house, "orders", 0, [NODE_ID])
+
+    response = await house.ask(
+        "list_partition_reassignments",
+        ListPartitionReassignmentsRequest(topics=named),
+        ListPartitionReassignmentsResponse,
+    )
+
+    assert (response.error_code, response.topics) == (0, [])

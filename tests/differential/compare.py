@@ -16,7 +16,7 @@ UNLIKE = {
     "unknown_tagged_fields": "no part of the answer",
 }
 """Fields that two brokers never have in common, with the reason."""
-NAMES = ("name", "api_key", "resource_name", "partition_index")
+NAMES = ("name", "api_key", "resource_name", "partition_index", "user")
 """What tells the elements of a list apart, where the order is left to the broker."""
 
 

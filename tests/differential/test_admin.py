@@ -6,10 +6,7 @@ field. What we choose to answer differently is in ``CHOSEN``, with the reason.
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -25,7 +22,7 @@ from kafka_protocol.messages.describe_cluster import DescribeClusterRequest, Des
 from kafka_protocol.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 
 from tests.application.admin_house import wanted
-from tests.differential.compare import differences, plain
+from tests.differential.conversation import Step, converse
 from tests.differential.raw_client import RawClient
 
 pytestmark = pytest.mark.jvm
@@ -41,42 +38,9 @@ CHOSEN = {
 }
 
 
-@dataclass
-class Step:
-    """One request, or a function that makes it from the topic ids of the broker it goes to, in some versions."""
-
-    request: Any
-    response_type: Any
-    versions: Iterable[int]
-    settles: bool = False
-    """The step changes something; Apache Kafka's brokers learn of it a moment later."""
-
-    def made_for(self, ids: dict[str, bytes]) -> Any:
-        return self.request(ids) if callable(self.request) else self.request
-
-
 def compare(theirs: RawClient, ours: RawClient, *steps: Step) -> None:
     """Runs the conversation with both and fails with every difference that we did not choose."""
-    found = []
-    for step in steps:
-        for version in step.versions:
-            answers = []
-            for client in (theirs, ours):
-                request = step.made_for(topic_ids(client) if callable(step.request) else {})
-                try:
-                    answers.append(plain(client.ask(request, step.response_type, version)))
-                except EOFError:
-                    answers.append("hung up")
-            if step.settles:
-                time.sleep(0.2)
-            api = step.response_type.__name__.removesuffix("Response")
-            found += [f"{api} v{version}: {difference}" for difference in differences(*answers)]
-    assert [line for line in found if not any(re.match(chosen, line) for chosen in CHOSEN)] == []
-
-
-def topic_ids(client: RawClient) -> dict[str, bytes]:
-    response = client.ask(MetadataRequest(topics=None), MetadataResponse, 12)
-    return {topic.name or "": topic.topic_id for topic in response.topics}
+    converse(theirs, ours, steps, CHOSEN)
 
 
 # ---- the steps ---------------------------------------------------------------------------------------------------

@@ -1,13 +1,15 @@
-"""DescribeConfigs v0-v4, AlterConfigs v0-v2, IncrementalAlterConfigs v0-v1: reading and changing configs at run time.
+"""DescribeConfigs v0-v4, AlterConfigs v0-v2, IncrementalAlterConfigs v0-v1, ListConfigResources v0-v1.
 
 Shapes: requests list resources - topic, broker, broker logger, group - with keys; responses list a result per
-resource, in the order of the request.
+resource, in the order of the request. ListConfigResources tells the names of what can have configs, by type.
 Behaviour: a resource is changed as a whole or not at all; one that is listed twice is INVALID_REQUEST both times. A
 broker is named by its node id, or by the empty name for "every broker". Passwords, and keys that this broker does not
 know, are shown without value. Documentation says of a key without effect that it has none.
 Versions: DescribeConfigs v0 knows defaults by ``is_default`` only, v1+ (KIP-226) sources and synonyms, v3+ (KIP-569)
 types and documentation. AlterConfigs replaces all keys of a resource and cannot change broker loggers;
-IncrementalAlterConfigs (KIP-339) changes some, and appends to or subtracts from lists.
+IncrementalAlterConfigs (KIP-339) changes some, and appends to or subtracts from lists. ListConfigResources v0 lists
+client-metrics resources (KIP-1000), v1 (KIP-1142) those of the types named, or of all types when none is; an unknown
+type is UNSUPPORTED_VERSION.
 Known gaps: the resource type CLIENT_METRICS is INVALID_REQUEST until client telemetry (KIP-714) is received.
 """
 
@@ -30,17 +32,22 @@ from kafka_protocol.messages.incremental_alter_configs import (
     IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse,
 )
+from kafka_protocol.messages.list_config_resources import (
+    ConfigResource,
+    ListConfigResourcesRequest,
+    ListConfigResourcesResponse,
+)
 
 from kafka_server.application.broker_loggers import BrokerLoggers
 from kafka_server.application.config_service import Change, ConfigService
 from kafka_server.application.context import RequestContext
 from kafka_server.domain.config_def import ConfigOperation, ConfigSource, ResourceType
 from kafka_server.domain.config_layers import ConfigEntry
-from kafka_server.domain.errors import DomainError, InvalidRequest
+from kafka_server.domain.errors import DomainError, InvalidRequest, UnsupportedVersion
 
 
 class ConfigHandlers:
-    """Answers DescribeConfigs, AlterConfigs and IncrementalAlterConfigs."""
+    """Answers DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and ListConfigResources."""
 
     __slots__ = ("_configs", "_loggers")
 
@@ -103,6 +110,21 @@ class ConfigHandlers:
                 answer.error_message = str(error)
             response.responses.append(answer)
         return response
+
+    def list_config_resources(
+        self, context: RequestContext, request: ListConfigResourcesRequest
+    ) -> ListConfigResourcesResponse:
+        wanted = request.resource_types if context.api_version >= 1 else [ResourceType.CLIENT_METRICS]
+        known = {each.value: each for each in ResourceType}
+        if any(number not in known for number in wanted):
+            return ListConfigResourcesResponse(error_code=UnsupportedVersion.code)
+        return ListConfigResourcesResponse(
+            config_resources=[
+                ConfigResource(resource_name=name, resource_type=number)
+                for number in sorted(set(wanted) or known)
+                for name in self._configs.resource_names(known[number])
+            ]
+        )
 
     def _entries(self, resource: DescribeConfigsResource) -> Sequence[ConfigEntry]:
         resource_type = _resource_type(resource.resource_type, may_log=True)

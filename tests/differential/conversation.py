@@ -1,0 +1,58 @@
+"""Owns: a conversation - steps that build on one another - held with two brokers, every answer compared.
+Must never know: which brokers, which APIs, what may differ.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kafka_protocol.messages.metadata import MetadataRequest, MetadataResponse
+
+from tests.differential.compare import differences, plain
+from tests.differential.raw_client import RawClient
+
+
+@dataclass
+class Step:
+    """One request, or a function that makes it from the topic ids of the broker it goes to, in some versions."""
+
+    request: Any
+    response_type: Any
+    versions: Iterable[int]
+    settles: bool = False
+    """The step changes something; Apache Kafka's brokers learn of it a moment later."""
+    in_order: Callable[[Any], Any] | None = None
+    """Brings an answer whose order is left to the broker into one."""
+
+    def made_for(self, ids: dict[str, bytes]) -> Any:
+        return self.request(ids) if callable(self.request) else self.request
+
+
+def converse(theirs: RawClient, ours: RawClient, steps: Iterable[Step], chosen: Mapping[str, str]) -> None:
+    """Fails with every difference that no pattern in ``chosen`` matches."""
+    found = []
+    for step in steps:
+        for version in step.versions:
+            answers = []
+            for client in (theirs, ours):
+                request = step.made_for(topic_ids(client) if callable(step.request) else {})
+                try:
+                    answer = client.ask(request, step.response_type, version)
+                except EOFError:
+                    answers.append("hung up")
+                else:
+                    answers.append(plain(answer if step.in_order is None else step.in_order(answer)))
+            if step.settles:
+                time.sleep(0.2)
+            api = step.response_type.__name__.removesuffix("Response")
+            found += [f"{api} v{version}: {difference}" for difference in differences(*answers)]
+    assert [line for line in found if not any(re.match(pattern, line) for pattern in chosen)] == []
+
+
+def topic_ids(client: RawClient) -> dict[str, bytes]:
+    response = client.ask(MetadataRequest(topics=None), MetadataResponse, 12)
+    return {topic.name or "": topic.topic_id for topic in response.topics}

@@ -1,0 +1,217 @@
+"""The same questions about elections, reassignments, features, quorum, ACLs and tokens to Apache Kafka and to us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from kafka_protocol.messages import alter_partition_reassignments as apr
+from kafka_protocol.messages import describe_quorum as dq
+from kafka_protocol.messages import list_partition_reassignments as lpr
+from kafka_protocol.messages.create_acls import AclCreation, CreateAclsRequest, CreateAclsResponse
+from kafka_protocol.messages.create_delegation_token import (
+    CreatableRenewers,
+    CreateDelegationTokenRequest,
+    CreateDelegationTokenResponse,
+)
+from kafka_protocol.messages.create_topics import CreateTopicsRequest, CreateTopicsResponse
+from kafka_protocol.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest, DeleteAclsResponse
+from kafka_protocol.messages.describe_acls import DescribeAclsRequest, DescribeAclsResponse
+from kafka_protocol.messages.describe_delegation_token import (
+    DescribeDelegationTokenRequest,
+    DescribeDelegationTokenResponse,
+)
+from kafka_protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse, TopicPartitions
+from kafka_protocol.messages.expire_delegation_token import (
+    ExpireDelegationTokenRequest,
+    ExpireDelegationTokenResponse,
+)
+from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
+from kafka_protocol.messages.renew_delegation_token import RenewDelegationTokenRequest, RenewDelegationTokenResponse
+from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
+from kafka_protocol.messages.update_features import FeatureUpdateKey, UpdateFeaturesRequest, UpdateFeaturesResponse
+
+from tests.application.admin_house import wanted
+from tests.differential.conversation import Step, converse
+from tests.differential.raw_client import RawClient
+
+pytestmark = pytest.mark.jvm
+
+CHOSEN = {
+    r"CreateTopics .*min\.insync\.replicas.*": "eligible leader replicas set a dynamic default",
+    r"DescribeQuorum .*(epoch|high_watermark|log_end_offset)": "metadata is no replicated log here",
+    r"DescribeQuorum .*timestamp": "a moment",
+    r"DescribeQuorum .*listeners": "we have no listener of its own for controllers",
+    r"ListConfigResources .*config_resources\[(?!1\])": "topics of other conversations",
+}
+
+
+def compare(theirs: RawClient, ours: RawClient, *steps: Step) -> None:
+    """Runs the conversation with both and fails with every difference that we did not choose."""
+    converse(theirs, ours, steps, CHOSEN)
+
+
+def create(*names: str) -> Step:
+    topics = [wanted(name, 2, 1) for name in names]
+    return Step(CreateTopicsRequest(topics=topics, timeout_ms=5000), CreateTopicsResponse, [7], settles=True)
+
+
+def test_no_election_is_needed_on_one_node(theirs: RawClient, ours: RawClient) -> None:
+    asked = [
+        TopicPartitions(topic=name, partitions=indexes)
+        for name, indexes in (("elect", [0, 1, 5, 1]), ("nope", [0]), ("elect", []), ("", [0]))
+    ]
+    compare(
+        theirs,
+        ours,
+        create("elect"),
+        Step(ElectLeadersRequest(topic_partitions=asked), ElectLeadersResponse, range(3)),
+        Step(ElectLeadersRequest(topic_partitions=[]), ElectLeadersResponse, range(3)),
+        Step(ElectLeadersRequest(topic_partitions=asked, election_type=1), ElectLeadersResponse, [1, 2]),
+        Step(ElectLeadersRequest(topic_partitions=asked[:1], election_type=7), ElectLeadersResponse, [1, 2]),
+    )
+
+
+def test_partitions_stay_where_they_are(theirs: RawClient, ours: RawClient) -> None:
+    def reassign(
+        *moves: tuple[str, int, list[int] | None], versions: Iterable[int] = (0, 1), may_grow: bool = True
+    ) -> Step:
+        topics = [
+            apr.ReassignableTopic(
+                name=name, partitions=[apr.ReassignablePartition(partition_index=index, replicas=brokers)]
+            )
+            for name, index, brokers in moves
+        ]
+        fields = {} if may_grow else {"allow_replication_factor_change": False}
+        request = apr.AlterPartitionReassignmentsRequest(topics=topics, **fields)
+        return Step(request, apr.AlterPartitionReassignmentsResponse, versions)
+
+    def listed(names: list[str] | None) -> Step:
+        topics = names and [lpr.ListPartitionReassignmentsTopics(name=name, partition_indexes=[0, 7]) for name in names]
+        return Step(lpr.ListPartitionReassignmentsRequest(topics=topics), lpr.ListPartitionReassignmentsResponse, [0])
+
+    moves: list[list[int] | None] = [[1], None, [2], [1, 1], [], [1, 2], [-1]]
+    compare(
+        theirs,
+        ours,
+        create("move"),
+        *(reassign(("move", 0, brokers)) for brokers in moves),
+        *(reassign(("move", 0, brokers), versions=[1], may_grow=False) for brokers in moves),
+        *(reassign(("move", 5, brokers), ("nope", 0, brokers), ("", 0, brokers)) for brokers in moves),
+        reassign(),
+        listed(None),
+        listed([]),
+        listed(["move", "nope"]),
+    )
+
+
+def test_levels_of_features(theirs: RawClient, ours: RawClient) -> None:
+    def update(versions: Iterable[int], *levels: tuple[str, int], kind: int = 1, validate_only: bool = False) -> Step:
+        listed = [
+            FeatureUpdateKey(feature=name, max_version_level=level, **({} if kind == 1 else {"upgrade_type": kind}))
+            for name, level in levels
+        ]
+        fields = {"validate_only": True} if validate_only else {}
+        return Step(UpdateFeaturesRequest(feature_updates=listed, **fields), UpdateFeaturesResponse, versions)
+
+    metadata = "metadata.version"
+    compare(
+        theirs,
+        ours,
+        update(range(3)),
+        *(update(range(3), (metadata, level)) for level in (33, 34, 0, -1, 6, 32)),
+        *(update([1, 2], (metadata, 32), kind=kind, validate_only=True) for kind in (1, 2, 3, 9)),
+        *(update([1, 2], (metadata, 33), kind=kind, validate_only=True) for kind in (2, 3)),
+        *(update(range(3), (name, 1)) for name in ("nope", "")),
+        update(range(3), (metadata, 33), ("nope", 1)),
+        update(range(3), (metadata, 33), (metadata, 33)),
+    )
+
+
+def test_the_metadata_quorum(theirs: RawClient, ours: RawClient) -> None:
+    def describe(*asked: tuple[str, list[int]]) -> Step:
+        topics = [
+            dq.DescribeQuorumRequestTopicData(
+                topic_name=name,
+                partitions=[dq.DescribeQuorumRequestPartitionData(partition_index=index) for index in indexes],
+            )
+            for name, indexes in asked
+        ]
+        return Step(dq.DescribeQuorumRequest(topics=topics), dq.DescribeQuorumResponse, range(3))
+
+    name = "__cluster_metadata"
+    compare(
+        theirs,
+        ours,
+        describe((name, [0])),
+        describe(("elect", [0])),
+        describe((name, [0, 1])),
+        describe((name, [0]), ("nope", [0])),
+        describe((name, [])),
+        describe(),
+    )
+
+
+def test_a_broker_that_is_not_registered(theirs: RawClient, ours: RawClient) -> None:
+    compare(
+        theirs,
+        ours,
+        *(Step(UnregisterBrokerRequest(broker_id=id_), UnregisterBrokerResponse, [0]) for id_ in (7, 0, -1)),
+    )
+
+
+def test_what_can_be_configured(theirs: RawClient, ours: RawClient) -> None:
+    def in_order(answer: ListConfigResourcesResponse) -> ListConfigResourcesResponse:
+        answer.config_resources.sort(key=lambda each: (each.resource_name, each.resource_type))
+        return answer
+
+    compare(
+        theirs,
+        ours,
+        Step(ListConfigResourcesRequest(), ListConfigResourcesResponse, [0, 1], in_order=in_order),
+        *(
+            Step(ListConfigResourcesRequest(resource_types=types), ListConfigResourcesResponse, [1], in_order=in_order)
+            for types in ([2], [4], [8], [16], [7], [0], [-1], [2, 4], [4, 4], [4, 7])
+        ),
+    )
+
+
+def test_without_authorizer_there_are_no_acls(theirs: RawClient, ours: RawClient) -> None:
+    entry = AclCreation(
+        resource_type=2, resource_name="t", principal="User:a", host="*", operation=3, permission_type=3
+    )
+    odd = AclCreation(resource_type=1, resource_name="", principal="a", host="", operation=3, permission_type=3)
+    matching = DeleteAclsFilter(resource_type_filter=1, operation=1, permission_type=1)
+    versions = range(1, 4)
+    compare(
+        theirs,
+        ours,
+        Step(
+            DescribeAclsRequest(resource_type_filter=1, operation=1, permission_type=1), DescribeAclsResponse, versions
+        ),
+        *(
+            Step(CreateAclsRequest(creations=listed), CreateAclsResponse, versions)
+            for listed in ([entry, entry], [odd], [])
+        ),
+        *(Step(DeleteAclsRequest(filters=listed), DeleteAclsResponse, versions) for listed in ([matching] * 2, [])),
+    )
+
+
+def test_delegation_tokens_are_not_for_plain_connections(theirs: RawClient, ours: RawClient) -> None:
+    def create_token(version: int, **fields: str) -> Step:
+        renewers = [CreatableRenewers(principal_type="User", principal_name="x")]
+        request = CreateDelegationTokenRequest(renewers=renewers, max_lifetime_ms=-1, **fields)
+        return Step(request, CreateDelegationTokenResponse, [version])
+
+    compare(
+        theirs,
+        ours,
+        *(create_token(version) for version in range(1, 4)),
+        create_token(3, owner_principal_type="User", owner_principal_name="bob"),
+        Step(RenewDelegationTokenRequest(hmac=b"x"), RenewDelegationTokenResponse, [1, 2]),
+        Step(ExpireDelegationTokenRequest(hmac=b"x"), ExpireDelegationTokenResponse, [1, 2]),
+        *(
+            Step(DescribeDelegationTokenRequest(owners=owners), DescribeDelegationTokenResponse, range(1, 4))
+            for owners in (None, [])
+        ),
+    )
