@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check codegen check-codegen lint types format snapshots bench soak peers docs clean
+.PHONY: help run test differential check codegen check-codegen lint types format snapshots bench soak peers docs clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ run: $(READY) ## start a broker on 127.0.0.1:9092 that explains what it does
 
 test: $(READY) ## run every test that this machine can run
 	$(BIN)/python -m pytest
+
+differential: $(READY) ## send the same requests to Apache Kafka and to us, compare the answers (needs `make peers`)
+	$(BIN)/python -m pytest tests/differential
 
 check: check-codegen lint types test ## everything that CI checks
 
