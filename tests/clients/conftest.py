@@ -3,6 +3,7 @@
 Owns: the life of both, and the results that the table of clients is made from. Must never know: what a test checks.
 
 KAFKA_TEST_BOOTSTRAP=host:port runs every test against a broker that is there already (Apache Kafka as the oracle).
+KAFKA_TEST_STORAGE=memory runs our broker without a disk.
 KAFKA_TEST_REQUIRE_PEERS=1 turns "not installed" into a failure.
 """
 
@@ -35,7 +36,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if existing := os.environ.get("KAFKA_TEST_BOOTSTRAP"):
         yield existing
         return
-    with BrokerProcess(tmp_path_factory.mktemp("broker")) as process:
+    folder = tmp_path_factory.mktemp("broker")
+    storage = os.environ.get("KAFKA_TEST_STORAGE", "disk")
+    with BrokerProcess(folder, "--storage", storage, "--log-dirs", str(folder / "data")) as process:
         yield process.bootstrap
 
 

@@ -19,18 +19,23 @@ GO_BINARY = CHECKOUT / ".cache" / "go" / "franz_driver"
 
 @dataclass(frozen=True)
 class Client:
-    """`command` raises PeerMissingError when the client is not installed. `marker` is the runtime's pytest marker."""
+    """`command` raises PeerMissingError when the client is not installed. `marker` is the runtime's pytest marker.
+
+    old: a client that takes the broker for one of an older release and speaks the versions and the message formats of
+    that time, which is how very old clients are tested without installing them.
+    """
 
     name: str
     command: Callable[[], list[str]]
     marker: str | None = None
+    old: bool = False
 
 
-def _python(module: str, needs: str) -> Callable[[], list[str]]:
+def _python(module: str, needs: str, *options: str) -> Callable[[], list[str]]:
     def command() -> list[str]:
         if importlib.util.find_spec(needs) is None:
             raise PeerMissingError(f"the Python package {needs} is not installed; run `make setup`")
-        return [sys.executable, "-m", f"tests.clients.drivers.{module}"]
+        return [sys.executable, "-m", f"tests.clients.drivers.{module}", *options]
 
     return command
 
@@ -80,4 +85,9 @@ CLIENTS = (
     Client("Java 4.4", _java(jvm.NEWEST), "jvm"),
     Client("Java 2.8", _java(jvm.OLD_CLIENT), "jvm"),
     Client("franz-go", _go, "golang"),
+    Client("librdkafka as to 0.9.0", _python("confluent", "confluent_kafka", "--as", "0.9.0"), old=True),
+    Client("librdkafka as to 0.10.2", _python("confluent", "confluent_kafka", "--as", "0.10.2"), old=True),
+    Client("kafka-python as to 0.9", _python("pure", "kafka", "--as", "0.9"), old=True),
+    Client("kafka-python as to 0.10.2", _python("pure", "kafka", "--as", "0.10.2"), old=True),
+    Client("kafka-python as to 1.0", _python("pure", "kafka", "--as", "1.0"), old=True),
 )

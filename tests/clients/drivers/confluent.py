@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from concurrent.futures import Future
 from typing import Any
 
@@ -19,7 +18,18 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from tests.clients.drivers.wire import WAIT_SECONDS_MAX, Deadline, Json, decode, headers_of, record, serve
+from tests.clients.drivers.wire import (
+    OLD_OPERATIONS,
+    WAIT_SECONDS_MAX,
+    Deadline,
+    Json,
+    arguments,
+    decode,
+    headers_of,
+    lacks_before,
+    record,
+    serve,
+)
 
 
 def only(futures: dict[Any, Future[Any]]) -> Any:
@@ -29,8 +39,16 @@ def only(futures: dict[Any, Future[Any]]) -> Any:
 
 
 class Driver:
-    def __init__(self, bootstrap: str) -> None:
+    """`release`: what librdkafka shall take the broker for; it asks the broker when that is None."""
+
+    def __init__(self, bootstrap: str, release: tuple[int, ...] | None) -> None:
         self.base: dict[str, Any] = {"bootstrap.servers": bootstrap, "broker.address.family": "v4"}
+        self.release = release
+        if release is not None:
+            self.base |= {
+                "api.version.request": False,
+                "broker.version.fallback": ".".join(map(str, release)),
+            }
         self.admin = AdminClient(self.base)
 
     def create_topic(self, topic: str, partitions: int, configs: dict[str, str]) -> Json:
@@ -138,7 +156,7 @@ class Driver:
             self._poll(second)
             deadline.check((self._owned(first), self._owned(second)))
         together = [sorted(self._owned(first)), sorted(self._owned(second))]
-        described = self.describe_group(group)
+        described = self.describe_group(group) if self.release is None else None
         self.produce(topic, "none", False, records)
         read = self._read([first, second], len(records))
         for member in (first, second):
@@ -221,22 +239,22 @@ class Driver:
 
 
 def main() -> None:
-    driver = Driver(sys.argv[1])
-    started = time.monotonic()
-    while not driver.admin.list_topics(timeout=5).brokers:
-        if time.monotonic() - started > WAIT_SECONDS_MAX:
-            raise TimeoutError("the broker names no brokers")
+    bootstrap, release = arguments(sys.argv)
+    driver = Driver(bootstrap, release)
     operations = (
         *("create_topic", "list_topics", "describe_topic", "describe_configs", "alter_configs", "create_partitions"),
         *("delete_records", "delete_topic", "produce", "consume", "consume_from_time", "group_of_two"),
         *("consume_group", "committed", "describe_group", "list_groups", "delete_group"),
     )
+    client = f"confluent-kafka {confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
+    lacks = {}
+    if release is not None:
+        client = f"librdkafka {confluent_kafka.libversion()[0]} as to Kafka {'.'.join(map(str, release))}"
+        lacks = lacks_before(release)
+        operations = tuple(each for each in OLD_OPERATIONS if each not in lacks)
+    codecs = [each for each in ("none", "gzip", "snappy", "lz4", "zstd") if each not in lacks]
     serve(
-        {
-            "client": f"confluent-kafka {confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})",
-            "codecs": ["none", "gzip", "snappy", "lz4", "zstd"],
-            "lacks": {},
-        },
+        {"client": client, "codecs": codecs, "lacks": lacks},
         {name: getattr(driver, name) for name in operations},
     )
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
-from tests.clients.drivers.wire import WAIT_SECONDS_MAX, Deadline, Json, decode, headers_of, record, serve
+from tests.clients.drivers.wire import (
+    OLD_OPERATIONS,
+    WAIT_SECONDS_MAX,
+    Deadline,
+    Json,
+    arguments,
+    decode,
+    headers_of,
+    lacks_before,
+    record,
+    serve,
+)
 
 
 class Member:
@@ -45,9 +57,12 @@ class Member:
 
 
 class Driver:
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap = bootstrap
-        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    """`release`: what kafka-python shall take the broker for; it asks the broker when that is None."""
+
+    def __init__(self, bootstrap: str, release: tuple[int, ...] | None) -> None:
+        self.base: dict[str, Any] = {"bootstrap_servers": bootstrap, "api_version": release}
+        self.release = release
+        self.admin = KafkaAdminClient(**self.base)
 
     def create_topic(self, topic: str, partitions: int, configs: dict[str, str]) -> Json:
         self.admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}})
@@ -87,7 +102,7 @@ class Driver:
 
     def produce(self, topic: str, codec: str, idempotent: bool, records: list[Json]) -> Json:
         producer = KafkaProducer(
-            bootstrap_servers=self.bootstrap,
+            **self.base,
             compression_type=None if codec == "none" else codec,
             enable_idempotence=idempotent,
             acks="all",
@@ -144,7 +159,7 @@ class Driver:
                 lambda: bool(first.owned and second.owned and first.owned ^ second.owned == partitions),
             )
             together = [sorted(first.owned), sorted(second.owned)]
-            described = self.describe_group(group)
+            described = self.describe_group(group) if self.release is None else None
             self.produce(topic, "none", False, records)
             wait_until("every record", members, lambda: len(first.records + second.records) >= len(records))
         finally:
@@ -189,7 +204,7 @@ class Driver:
     def _consumer(self, group: str | None, *topics: str) -> KafkaConsumer:
         return KafkaConsumer(
             *topics,
-            bootstrap_servers=self.bootstrap,
+            **self.base,
             group_id=group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -232,18 +247,22 @@ def wait_until(what: str, members: list[Member], true: Callable[[], bool]) -> No
 
 
 def main() -> None:
-    driver = Driver(sys.argv[1])
+    bootstrap, release = arguments(sys.argv)
+    driver = Driver(bootstrap, release)
     operations = (
         *("create_topic", "list_topics", "describe_topic", "describe_configs", "alter_configs", "create_partitions"),
         *("delete_records", "delete_topic", "produce", "consume", "consume_from_time", "group_of_two"),
         *("consume_group", "committed", "describe_group", "list_groups", "delete_group"),
     )
+    client = f"kafka-python {kafka.__version__}"
+    lacks = {"null_header": "the producer insists on bytes"}
+    if release is not None:
+        client += f" as to Kafka {'.'.join(map(str, release))}"
+        lacks |= lacks_before(release)
+        operations = tuple(each for each in OLD_OPERATIONS if each not in lacks)
+    codecs = [each for each in ("none", "gzip", "snappy", "lz4", "zstd") if each not in lacks]
     serve(
-        {
-            "client": f"kafka-python {kafka.__version__}",
-            "codecs": ["none", "gzip", "snappy", "lz4", "zstd"],
-            "lacks": {"null_header": "the producer insists on bytes"},
-        },
+        {"client": client, "codecs": codecs, "lacks": lacks},
         {name: getattr(driver, name) for name in operations},
         close=driver.admin.close,
     )

@@ -62,6 +62,28 @@ class Deadline:
             raise TimeoutError(f"waited too long for {self._waiting_for}; seen so far: {seen!s:.500}")
 
 
+# What a client can do with a broker of an older release: no administration, and what the message format allows.
+OLD_OPERATIONS = ("produce", "consume", "consume_from_time", "group_of_two", "consume_group")
+
+
+def lacks_before(release: tuple[int, ...]) -> dict[str, str]:
+    """What a client cannot do when it takes the broker for one of that release."""
+    lacks = {"zstd": "since Kafka 2.1"} if release < (2, 1) else {}
+    if release < (0, 11):
+        lacks |= {"headers": "since Kafka 0.11", "idempotent": "since Kafka 0.11"}
+    if release < (0, 10, 1):
+        lacks |= {"consume_from_time": "since Kafka 0.10.1"}
+    if release < (0, 10):
+        lacks |= {"timestamp": "since Kafka 0.10"}
+    return lacks
+
+
+def arguments(argv: list[str]) -> tuple[str, tuple[int, ...] | None]:
+    """`[--as RELEASE] BOOTSTRAP`: the broker's address, and the release that the client shall take it for."""
+    release = tuple(int(each) for each in argv[2].split(".")) if argv[1] == "--as" else None
+    return argv[-1], release
+
+
 def serve(greeting: Json, operations: dict[str, Operation], close: Callable[[], None] = lambda: None) -> None:
     """Greets, then answers requests until the input ends."""
     # A library that prints to standard output would break the protocol: it gets standard error instead.
