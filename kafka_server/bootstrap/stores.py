@@ -196,7 +196,7 @@ class DiskStores:
     def logs(self) -> DiskLogRepository:
         from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
 
-        def failed(error: OSError) -> None:
+        def failed(error: BaseException) -> None:
             self._on_failure(f"A write or sync of the log failed: {error}")
 
         return DiskLogRepository(

@@ -29,7 +29,7 @@ def memory(_: Path) -> LogRepository:
 
 
 def on_disk(folder: Path, *, flush_on_ack: bool) -> LogRepository:
-    def failed(error: OSError) -> None:
+    def failed(error: BaseException) -> None:
         raise error
 
     clock = SystemClock(asyncio.get_running_loop())

@@ -114,12 +114,12 @@ def cut_too_much() -> None:
     original = recovery.rebuild
 
     def rebuild(disk: Any, folder: str, base_offset: int, *rest: Any) -> Any:
-        segment, whole = original(disk, folder, base_offset, *rest)
-        positions = [position for position, _ in segment.headers(0, segment.file.read)]
+        segment, size, reason = original(disk, folder, base_offset, *rest)
+        positions = [position for position, _ in segment.headers()]
         if len(positions) > 1:
             segment.truncate(positions[-1])
             return original(disk, folder, base_offset, *rest)
-        return segment, whole
+        return segment, size, reason
 
     setattr(recovery, "rebuild", rebuild)  # noqa: B010 - mypy is right to refuse a plain assignment, and so are we
 

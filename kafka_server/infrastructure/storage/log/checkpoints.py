@@ -167,7 +167,7 @@ def encode_snapshot(producers: Sequence[tuple[int, ProducerEntry]]) -> bytes:
             batch.last_sequence if batch else _NO_SEQUENCE,
             batch.last_offset if batch else _NO_OFFSET,
             batch.last_offset - batch.first_offset if batch else 0,
-            batch.timestamp if batch and batch is not entry.batches[-1] else entry.last_used_ms,
+            batch.timestamp if batch else entry.last_used_ms,
             entry.coordinator_epoch,
             _NO_OFFSET if entry.transaction_first_offset is None else entry.transaction_first_offset,
         )

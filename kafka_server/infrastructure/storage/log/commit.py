@@ -32,7 +32,7 @@ class Committer:
 
     __slots__ = ("_executor", "_failed", "_on_failure", "_running", "_target", "_waiting")
 
-    def __init__(self, target: Syncable, executor: Executor, on_failure: Callable[[OSError], None]) -> None:
+    def __init__(self, target: Syncable, executor: Executor, on_failure: Callable[[BaseException], None]) -> None:
         self._target = target
         self._executor = executor
         self._on_failure = on_failure
@@ -82,10 +82,7 @@ class Committer:
             self._failed = True
             if not waiting.done():
                 waiting.set_exception(StorageError(f"A sync of the log failed: {error}"))
-            if isinstance(error, OSError):
-                self._on_failure(error)
-            else:
-                raise error
+            self._on_failure(error)
         self._start()
 
 

@@ -42,7 +42,7 @@ class Surroundings:
     readers: Executor
     flush_on_ack: bool
     """True for ``flush=ack``: an append is acknowledged when it is synced; False for ``flush=os``."""
-    on_failure: Callable[[OSError], None]
+    on_failure: Callable[[BaseException], None]
     """Called once when the device failed: the broker has to stop, because nothing can be promised any more."""
     persist_log_start: Callable[[int], Awaitable[None]]
     """``persist_log_start(offset)`` is done when this partition's new log start offset survives a crash."""

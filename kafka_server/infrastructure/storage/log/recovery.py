@@ -49,7 +49,7 @@ class Remembered:
     """None after a clean stop, else the offset below which everything was synced."""
     log_start: int
     is_gap_a_flaw: bool
-    """True when offsets between two segments that were not synced cannot be missing: no compaction took them away."""
+    """True when no offset can be missing from what was not synced: no compaction took any away."""
 
 
 def open_segments(
@@ -67,9 +67,10 @@ def open_segments(
         if trusted and segment.adopt_indexes():
             segments.append(segment)
             continue
-        segment, sound_size, reason = rebuild(disk, folder, base_offset, index_interval_bytes, progress)
+        gapless = known.is_gap_a_flaw and not trusted
+        segment, sound_size, reason = rebuild(disk, folder, base_offset, index_interval_bytes, gapless, progress)
         segments.append(segment)
-        if not reason and next_base is not None and not trusted and known.is_gap_a_flaw:
+        if not reason and next_base is not None and gapless:
             reason = _gap(segment, next_base)
         if reason:
             _cut(disk, segment, sound_size, reason, offsets[slot + 1 :])
@@ -178,9 +179,11 @@ def _cut(disk: Disk, segment: Segment, size: int, reason: str, later: list[int])
 
 
 def rebuild(
-    disk: Disk, folder: str, base_offset: int, index_interval_bytes: int, progress: Progress
+    disk: Disk, folder: str, base_offset: int, index_interval_bytes: int, gapless: bool, progress: Progress
 ) -> tuple[Segment, int, str]:
     """Reads a segment from its first byte to the first that is no sound batch, and builds its indexes.
+
+    ``gapless``: an offset that no batch holds is a flaw, too. It is how a wrong base offset shows, which no CRC covers.
 
     Returns the segment, how many bytes of it are sound, and what is wrong behind them (empty: nothing). Changes no
     file. Raises StorageRefused when it finds records of an old message format, which would be lost.
@@ -198,7 +201,7 @@ def rebuild(
             _refuse_old_format(segment, chunk)
             return segment, position, f"{len(chunk)} bytes are too few for a batch"
         header = parse_header(chunk, at)
-        reason = _flaw(header, segment.last_offset)
+        reason = _flaw(header, segment.last_offset, gapless)
         if not reason and at + header.size > len(chunk):
             if position + header.size > size:
                 reason = f"a batch of {header.size} bytes begins, {size - position} are there"
@@ -217,13 +220,14 @@ def rebuild(
     return segment, position, ""
 
 
-def _flaw(header: BatchHeader, last_offset: int) -> str:
+def _flaw(header: BatchHeader, last_offset: int, gapless: bool) -> str:
     """Why these 61 bytes do not begin the next batch; empty when they may."""
     if header.magic != MAGIC:
         return f"a batch claims magic {header.magic}"
     if header.batch_length < HEADER_SIZE - LENGTH_OVERHEAD:
         return f"a batch claims a length of {header.batch_length} bytes"
-    if header.base_offset <= last_offset or header.last_offset_delta < 0:
+    is_gap = gapless and header.base_offset != last_offset + 1
+    if is_gap or header.base_offset <= last_offset or header.last_offset_delta < 0:
         return f"a batch claims the offsets {header.base_offset} to {header.last_offset} after {last_offset}"
     return ""
 

@@ -55,7 +55,7 @@ class _LogStarts:
 class _Place:
     """A data folder and the logs that are open in it."""
 
-    def __init__(self, folder: DataFolder, writers: ThreadPoolExecutor, fail: Callable[[OSError], None]) -> None:
+    def __init__(self, folder: DataFolder, writers: ThreadPoolExecutor, fail: Callable[[BaseException], None]) -> None:
         self.folder = folder
         self.logs: dict[Key, tuple[DiskPartitionLog, Partition]] = {}
         self.unopened = set(folder.partitions()) if not folder.clean else set()
@@ -87,7 +87,7 @@ class DiskLogRepository:
         folders: list[DataFolder],
         *,
         flush_on_ack: bool,
-        on_failure: Callable[[OSError], None],
+        on_failure: Callable[[BaseException], None],
         checkpoint_interval_ms: int = 60_000,
         recovery_threads: int = 2,
         progress: Progress = lambda size: None,
@@ -109,7 +109,7 @@ class DiskLogRepository:
         self._timers: set[Timer] = set()
         self._timer = clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: BaseException) -> None:
         if not self._failed:
             self._failed = True
             self._on_failure(error)

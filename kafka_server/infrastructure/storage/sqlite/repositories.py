@@ -215,30 +215,59 @@ class SqliteOffsetRepository:
             found.setdefault(group_id, {})[topic, partition] = CommittedOffset(*facts)
         return found
 
+    async def load_staged(self) -> Mapping[int, Mapping[str, Mapping[PartitionKey, CommittedOffset | None]]]:
+        found: dict[int, dict[str, dict[PartitionKey, CommittedOffset | None]]] = {}
+        for producer_id, group_id, topic, partition, *facts in self._store.read(
+            "SELECT producer_id, group_id, topic, partition, committed, leader_epoch, metadata, committed_at_ms, "
+            "expires_at_ms, topic_id FROM staged_offsets"
+        ):
+            offset = None if facts[0] is None else CommittedOffset(*facts)
+            found.setdefault(producer_id, {}).setdefault(group_id, {})[topic, partition] = offset
+        return found
+
     def commit(self, group_id: str, offsets: Mapping[PartitionKey, CommittedOffset]) -> Awaitable[None]:
+        return self._store.submit(_commits(group_id, offsets))
+
+    def stage(
+        self, producer_id: int, group_id: str, offsets: Mapping[PartitionKey, CommittedOffset | None]
+    ) -> Awaitable[None]:
+        sql = "INSERT OR REPLACE INTO staged_offsets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         return self._store.submit(
             [
-                (
-                    "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        group_id,
-                        topic,
-                        partition,
-                        one.offset,
-                        one.leader_epoch,
-                        one.metadata,
-                        one.committed_at_ms,
-                        one.expires_at_ms,
-                        one.topic_id,
-                    ),
-                )
+                (sql, (producer_id, group_id, topic, partition, *(_NO_OFFSET if one is None else _facts(one))))
                 for (topic, partition), one in offsets.items()
             ]
         )
 
+    def settle(
+        self, producer_id: int, group_id: str, offsets: Mapping[PartitionKey, CommittedOffset]
+    ) -> Awaitable[None]:
+        forget = "DELETE FROM staged_offsets WHERE producer_id = ? AND group_id = ?"
+        return self._store.submit([*_commits(group_id, offsets), (forget, (producer_id, group_id))])
+
     def delete(self, group_id: str, partitions: Collection[PartitionKey]) -> Awaitable[None]:
-        sql = "DELETE FROM offsets WHERE group_id = ? AND topic = ? AND partition = ?"
-        return self._store.submit([(sql, (group_id, topic, partition)) for topic, partition in partitions])
+        return self._store.submit(
+            [
+                (
+                    f"DELETE FROM {table} WHERE group_id = ? AND topic = ? AND partition = ?",
+                    (group_id, topic, partition),
+                )
+                for table in ("offsets", "staged_offsets")
+                for topic, partition in partitions
+            ]
+        )
+
+
+_NO_OFFSET = (None, -1, "", 0, -1, b"")
+
+
+def _facts(one: CommittedOffset) -> tuple[int, int, str, int, int, bytes]:
+    return one.offset, one.leader_epoch, one.metadata, one.committed_at_ms, one.expires_at_ms, one.topic_id
+
+
+def _commits(group_id: str, offsets: Mapping[PartitionKey, CommittedOffset]) -> list[Statement]:
+    sql = "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    return [(sql, (group_id, topic, partition, *_facts(one))) for (topic, partition), one in offsets.items()]
 
 
 class SqliteProducerIdRepository:

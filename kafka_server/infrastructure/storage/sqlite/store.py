@@ -99,6 +99,36 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     );
     INSERT INTO producer_ids VALUES (1, 0);
     """,
+    """
+    CREATE TABLE transactions (
+        transactional_id TEXT PRIMARY KEY,
+        producer_id INTEGER NOT NULL,
+        producer_epoch INTEGER NOT NULL,
+        previous_producer_id INTEGER NOT NULL,
+        last_producer_epoch INTEGER NOT NULL,
+        next_producer_id INTEGER NOT NULL,
+        timeout_ms INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        partitions TEXT NOT NULL,
+        started_ms INTEGER NOT NULL,
+        updated_ms INTEGER NOT NULL,
+        protocol INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE staged_offsets (
+        producer_id INTEGER NOT NULL,
+        group_id TEXT NOT NULL,
+        topic TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        committed INTEGER,
+        leader_epoch INTEGER NOT NULL,
+        metadata TEXT NOT NULL,
+        committed_at_ms INTEGER NOT NULL,
+        expires_at_ms INTEGER NOT NULL,
+        topic_id BLOB NOT NULL,
+        PRIMARY KEY (producer_id, group_id, topic, partition)
+    ) WITHOUT ROWID;
+    CREATE INDEX staged_offsets_of_group ON staged_offsets (group_id, topic, partition);
+    """,
 )
 """Each brings the schema one version further; ``PRAGMA user_version`` counts how many have run. Never edit one that was
 released: add the next."""
