@@ -29,6 +29,7 @@ from construct import (
     Int32sb,
     Int32ub,
     Int64sb,
+    StringError,
 )
 
 from codegen.spec import Field, Message
@@ -56,6 +57,9 @@ _INTEGERS: dict[str, Construct] = {
     "uint32": Int32ub,
     "int64": Int64sb,
 }
+
+_STRING_BYTES_MAX = 32_767
+"""Kafka keeps to it in compact strings too, whose length could say more."""
 
 
 class WireError(ValueError):
@@ -203,8 +207,21 @@ def _primitive(type_: str, flexible: bool, nullable: bool) -> Construct:
             return UUID
         case "string":
             length = COMPACT_LENGTH if flexible else Int16sb
-            return Sized(length, nullable, lambda raw: raw.decode("utf-8"), lambda text: text.encode("utf-8"))
+            return Sized(length, nullable, _text, _raw)
         case "bytes" | "records":
             return Sized(COMPACT_LENGTH if flexible else Int32sb, nullable, bytes, bytes)
         case _:
             return _INTEGERS[type_]
+
+
+def _text(raw: bytes) -> str:
+    if len(raw) > _STRING_BYTES_MAX:
+        raise StringError(f"a string of {len(raw)} bytes")
+    return raw.decode("utf-8")
+
+
+def _raw(text: str) -> bytes:
+    raw = text.encode("utf-8")
+    if len(raw) > _STRING_BYTES_MAX:
+        raise StringError(f"a string of {len(raw)} bytes")
+    return raw

@@ -187,7 +187,8 @@ def test_null_where_the_schema_has_none_is_refused_in_both_directions() -> None:
     [
         ("an int16 above 32,767", 1, HeartbeatResponse(0, 40_000)),
         ("an int32 above 2,147,483,647", 0, ConsumerGroupHeartbeatResponse(2**31)),
-        ("a string of 32,768 bytes behind a two-byte length", 0, HeartbeatRequest("g" * 32_768)),
+        ("a string of 32,768 bytes", 0, HeartbeatRequest("g" * 32_768)),
+        ("a compact string of 32,768 bytes", 4, HeartbeatRequest("g" * 32_768)),
         ("half of a surrogate pair", 0, HeartbeatRequest("\ud83d")),
         ("a number for a string", 0, HeartbeatRequest(7)),  # type: ignore[arg-type]
         ("null in an array of structs", 1, MetadataRequest([None])),  # type: ignore[list-item]
@@ -199,9 +200,13 @@ def test_a_value_that_does_not_fit_its_field_is_refused(what: str, version: int,
         message.encode(version)
 
 
-def test_a_compact_string_may_be_longer_than_the_two_byte_length_allows() -> None:
-    request = HeartbeatRequest("g" * 32_768)
-    assert HeartbeatRequest.decode(request.encode(4), 4) == request
+def test_a_string_has_at_most_32_767_bytes_in_every_version() -> None:
+    longest = HeartbeatRequest("g" * 32_767, 5, "m")
+    assert HeartbeatRequest.decode(longest.encode(4), 4) == longest
+    # The varint of a compact string could say more; Kafka refuses it.
+    longer = longest.encode(4).replace(bytes.fromhex("808002") + b"g", bytes.fromhex("818002") + b"gg", 1)
+    with pytest.raises(ProtocolError, match="HeartbeatRequest v4: group_id at byte 0"):
+        HeartbeatRequest.decode(longer, 4)
 
 
 def test_records_are_passed_on_without_a_copy() -> None:

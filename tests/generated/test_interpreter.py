@@ -108,3 +108,13 @@ def test_a_layout_is_an_ordinary_construct(probe: Interpreter) -> None:
     value = {"Id": 1, "Name": "ab", "Parts": []}
     data = probe.layout("Probe", 0).build(value)
     assert probe.layout("Probe", 0).parse(data + b"more") == value
+
+
+def test_a_string_above_32_767_bytes_is_refused_in_both_directions(probe: Interpreter) -> None:
+    value = {"Id": 1, "Name": "x" * 32_767, "Parts": [], "Where": None, "Hint": -1}
+    data = probe.build("Probe", 1, value)
+    assert probe.parse("Probe", 1, data) == value
+    with pytest.raises(WireError, match="a string of 32768 bytes"):
+        probe.build("Probe", 1, {**value, "Name": "x" * 32_768})
+    with pytest.raises(WireError, match="a string of 32768 bytes"):
+        probe.parse("Probe", 1, data.replace(bytes.fromhex("808002") + b"x", bytes.fromhex("818002") + b"xx", 1))
