@@ -200,15 +200,6 @@ def test_a_value_that_does_not_fit_its_field_is_refused(what: str, version: int,
         message.encode(version)
 
 
-def test_a_string_has_at_most_32_767_bytes_in_every_version() -> None:
-    longest = HeartbeatRequest("g" * 32_767, 5, "m")
-    assert HeartbeatRequest.decode(longest.encode(4), 4) == longest
-    # The varint of a compact string could say more; Kafka refuses it.
-    longer = longest.encode(4).replace(bytes.fromhex("808002") + b"g", bytes.fromhex("818002") + b"gg", 1)
-    with pytest.raises(ProtocolError, match="HeartbeatRequest v4: group_id at byte 0"):
-        HeartbeatRequest.decode(longer, 4)
-
-
 def test_records_are_passed_on_without_a_copy() -> None:
     batch = bytearray(b"\1\2\3")
     request = ProduceRequest(None, 1, 0, [TopicProduceData("t", partition_data=[PartitionProduceData(0, batch)])])

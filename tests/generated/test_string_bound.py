@@ -12,7 +12,7 @@ FLEXIBLE, LEGACY = 12, 8
 @pytest.mark.parametrize("version", [FLEXIBLE, LEGACY])
 def test_the_longest_string_goes_both_ways(version: int) -> None:
     request = MetadataRequest(topics=[MetadataRequestTopic(name="x" * 32767)])
-    assert MetadataRequest.decode(request.encode(version), version).topics[0].name == "x" * 32767
+    assert MetadataRequest.decode(request.encode(version), version) == request
 
 
 @pytest.mark.parametrize("version", [FLEXIBLE, LEGACY])
