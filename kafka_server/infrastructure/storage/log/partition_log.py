@@ -286,6 +286,8 @@ class DiskPartitionLog:
         """
         try:
             await asyncio.shield(persisted)
+            # What the dropped segments told of producers is in the snapshot of the first one that stays.
+            await asyncio.shield(self._committer.join())
             await self._loop.run_in_executor(self._around.writers, self._rename_deleted, dropped)
         except (StorageError, OSError) as error:
             log.warning("%s: segments below the log start stay until the next start: %s", self.folder, error)

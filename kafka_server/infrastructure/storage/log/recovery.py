@@ -56,7 +56,7 @@ def open_segments(
     disk: Disk, folder: str, index_interval_bytes: int, known: Remembered, progress: Progress
 ) -> list[Segment]:
     """The segments of a partition folder, ready to be read and appended to; one empty segment for a new folder."""
-    offsets = _finish_interrupted_work(disk, folder, known.log_start)
+    offsets = _finish_interrupted_work(disk, folder)
     segments: list[Segment] = []
     for slot, base_offset in enumerate(offsets):
         segment = Segment(disk, folder, base_offset, index_interval_bytes)
@@ -85,11 +85,11 @@ def open_segments(
     return segments
 
 
-def _finish_interrupted_work(disk: Disk, folder: str, log_start: int) -> list[int]:
+def _finish_interrupted_work(disk: Disk, folder: str) -> list[int]:
     """Completes or undoes what was under way, and says which segments there are.
 
     Deletions are finished; unfinished compactions (``.cleaned``) are forgotten; a compaction whose result was complete
-    (``.swap``) takes the place of the segments that it was made of; segments below the log start go.
+    (``.swap``) takes the place of the segments that it was made of.
     """
     found = disk.names(folder)
     cleaned = [
@@ -111,10 +111,6 @@ def _finish_interrupted_work(disk: Disk, folder: str, log_start: int) -> list[in
     offsets = sorted(
         o for name in disk.names(folder) if name.endswith(names.LOG) and (o := names.offset_of(name)) is not None
     )
-    below = sum(1 for after in offsets[1:] if after <= log_start)
-    for offset in offsets[:below]:
-        _remove_segment(disk, folder, offset)
-    offsets = offsets[below:]
     present = set(offsets)
     for name in disk.names(folder):
         # An index without its log is left of a deletion, or of a roll that did not get far.
@@ -139,7 +135,7 @@ def _put_in_place(disk: Disk, folder: str, offset: int) -> None:
     for name in disk.names(folder):
         base = names.offset_of(name)
         if name.endswith(names.LOG) and base is not None and offset <= base < end:
-            _remove_segment(disk, folder, base)
+            remove_segment(disk, folder, base)
     disk.sync_folder(folder)
     for suffix in names.SEGMENT_FILES[::-1]:  # the log last: while it is a .swap, all of this is done again
         path = os.path.join(folder, names.file_name(offset, suffix))
@@ -148,7 +144,7 @@ def _put_in_place(disk: Disk, folder: str, offset: int) -> None:
     disk.sync_folder(folder)
 
 
-def _remove_segment(disk: Disk, folder: str, offset: int) -> None:
+def remove_segment(disk: Disk, folder: str, offset: int) -> None:
     for suffix in (*names.SEGMENT_FILES, names.SNAPSHOT):
         disk.remove(os.path.join(folder, names.file_name(offset, suffix)))
 
@@ -170,7 +166,7 @@ def _cut(disk: Disk, segment: Segment, size: int, reason: str, later: list[int])
         reason,
     )
     for offset in reversed(later):
-        _remove_segment(disk, segment.folder, offset)
+        remove_segment(disk, segment.folder, offset)
     # Indexes on disk may point behind the cut.
     for suffix in names.INDEXES:
         disk.remove(segment.path(suffix))

@@ -15,8 +15,14 @@ from kafka_server.domain.control_record import parse_marker
 from kafka_server.domain.partition import EpochEntry, Partition
 from kafka_server.domain.record_batch import BatchHeader
 from kafka_server.infrastructure.storage.log import names
-from kafka_server.infrastructure.storage.log.checkpoints import BrokenFile, decode_snapshot, read_epochs
+from kafka_server.infrastructure.storage.log.checkpoints import (
+    BrokenFile,
+    decode_snapshot,
+    encode_snapshot,
+    read_epochs,
+)
 from kafka_server.infrastructure.storage.log.disk import Disk
+from kafka_server.infrastructure.storage.log.recovery import remove_segment
 from kafka_server.infrastructure.storage.log.segment import Segment
 from kafka_server.infrastructure.storage.log.transaction_index import read_transaction_indexes
 
@@ -54,9 +60,32 @@ def restore_partition(
         segment.is_used = False
     partition.log_end_offset = partition.high_watermark = end_offset
     partition.first_unstable_offset = partition.producers.first_open_transaction()
+    _drop_below(disk, folder, partition, segments)
     if after_crash and end_offset > first_base:
         newest = max([partition.leader_epoch, *(entry.epoch for entry in stored or ())])
         partition.begin_epoch(newest + 1)
+
+
+def _drop_below(disk: Disk, folder: str, partition: Partition, segments: list[Segment]) -> None:
+    """Removes the segments that lie wholly below the log start, once their producers are known.
+
+    The log goes on at its start, in a new segment, when nothing of it is left.
+    """
+    log_start = partition.log_start_offset
+    last = segments[-1]
+    is_over = last.base_offset < log_start and last.last_offset < log_start
+    count = len(segments) if is_over else sum(1 for after in segments[1:] if after.base_offset <= log_start)
+    if not count:
+        return
+    snapshot = encode_snapshot(partition.producers.items())
+    disk.replace(os.path.join(folder, names.file_name(partition.log_end_offset, names.SNAPSHOT)), snapshot)
+    if is_over:
+        segments.append(Segment(disk, folder, log_start, last.index_interval_bytes))
+        disk.sync_folder(folder)
+    for segment in segments[:count]:
+        remove_segment(disk, folder, segment.base_offset)
+    disk.sync_folder(folder)
+    del segments[:count]
 
 
 def _epochs_between(stored: list[EpochEntry], log_start: int, end_offset: int) -> list[EpochEntry]:
