@@ -157,15 +157,23 @@ RESULTS: pytest.StashKey[Results] = pytest.StashKey()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "feature(name): the column of the table of clients that this test fills")
+    config.addinivalue_line("markers", "administration: not for clients that take the broker for an old one")
     config.stash[RESULTS] = Results()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A whole folder of one kind: what runs a real client is marked once, here."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the whole folder, and leaves out administration by clients from the time before there was any."""
     here = Path(__file__).parent
+    out = []
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.clients)
+            client = BY_NAME.get(getattr(getattr(item, "callspec", None), "params", {}).get("driver", ""))
+            if client is not None and client.old and item.get_closest_marker("administration"):
+                out.append(item)
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
 
 
 @pytest.hookimpl(wrapper=True)

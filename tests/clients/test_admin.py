@@ -11,6 +11,8 @@ from tests.clients import records
 from tests.clients.conftest import Admin, eventually, new_topic, unique
 from tests.clients.driver import Driver, DriverError
 
+pytestmark = pytest.mark.administration
+
 Able = Callable[..., None]
 
 

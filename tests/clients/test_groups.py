@@ -48,6 +48,7 @@ def test_a_restarted_consumer_goes_on_where_it_committed(driver: Driver, able: A
         assert driver.ask("committed", topic=topic, group=group)["offsets"] == {"0": 8, "1": 8, "2": 8}
 
 
+@pytest.mark.administration
 @pytest.mark.feature("describe group")
 def test_a_group_without_members_is_listed_and_described_as_empty(driver: Driver, able: Able, topic: str) -> None:
     able("consume_group", "describe_group", "list_groups")
@@ -60,6 +61,7 @@ def test_a_group_without_members_is_listed_and_described_as_empty(driver: Driver
     assert group in driver.ask("list_groups")["groups"]
 
 
+@pytest.mark.administration
 @pytest.mark.feature("delete group")
 def test_a_deleted_group_forgets_its_offsets(driver: Driver, able: Able, topic: str) -> None:
     able("consume_group", "delete_group", "list_groups")
