@@ -161,3 +161,12 @@ async def test_stopping_cuts_what_does_not_finish_in_time(start: Start) -> None:
         assert await peer.is_closed()
         assert bench.dispatch.waiting is not None
         assert bench.dispatch.waiting.cancelled()
+
+
+async def test_only_requests_with_records_may_be_large(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    async with start() as bench:
+        peer = await bench.connect()
+        await peer.send(request(LATER, bytes(9 * MIB)))
+        assert await peer.is_closed()
+        assert bench.dispatch.handled == []
+        assert "which carries no records" in caplog.text

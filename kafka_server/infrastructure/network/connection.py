@@ -53,6 +53,9 @@ PRODUCE: Final = 0
 API_VERSIONS: Final = 18
 TURN: Final = 64
 """Requests handled before other connections get their turn."""
+SIZE_MAX_WITHOUT_RECORDS: Final = 8 * 1024 * 1024
+"""Bound for requests that carry no records. ``socket.request.max.bytes`` is meant for those that do: 100 MiB of tiny
+elements would become gigabytes of objects and stop everybody else for a minute."""
 JOIN_MAX: Final = 16 * 1024
 """Answers up to this size are joined into one piece: copying it is cheaper than more entries in a writev. Measured over
 loopback, joining wins by a tenth up to here, and loses a third at 256 KiB."""
@@ -124,6 +127,7 @@ class Connection(asyncio.BufferedProtocol):
             self._blocked = CLOSING
             self._transport.abort()
             return
+        context.mute = self.mute
         self.context = context
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -195,6 +199,9 @@ class Connection(asyncio.BufferedProtocol):
         if frame.__class__ is bytearray and served.api_key != PRODUCE:
             # Record batches are served as views of the frame. All other bytes become values that somebody may keep and
             # use as a key, and a slice of a bytearray is a bytearray.
+            if len(frame) > SIZE_MAX_WITHOUT_RECORDS:
+                self.refuse("frame", f"a {served.name} request of {len(frame)} bytes, which carries no records")
+                return
             frame = bytes(frame)
         context = self.context
         offset = 10
@@ -216,6 +223,7 @@ class Connection(asyncio.BufferedProtocol):
             context.api_key = served.api_key
             context.api_version = served.api_version
             context.correlation_id = correlation_id
+            context.request_bytes = len(frame)
             if explains(EXPLAIN):
                 _explain(served, context, len(frame))
             answer = served.call(context, frame, offset)
@@ -340,7 +348,7 @@ class Connection(asyncio.BufferedProtocol):
     # -- flow control -------------------------------------------------------------------------------------------------
 
     def mute(self, duration_ms: float) -> None:
-        """Handles no request for that long; called after the answer that carries throttle_time_ms (KIP-219)."""
+        """Handles no further request for that long; the answer that carries throttle_time_ms goes out (KIP-219)."""
         self._blocked |= MUTED
         self._shared.loop.call_later(duration_ms / 1000, self._unblock, MUTED)
 
