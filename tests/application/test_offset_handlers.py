@@ -238,3 +238,10 @@ async def test_a_stranger_cannot_commit_while_a_member_waits_to_join() -> None:
     second = waiting(house.join(version=3))
     assert commit(house) == [UnknownMemberId.code]
     second.cancel()
+
+
+async def test_a_retention_for_ever_is_an_end_of_life_that_a_store_can_hold() -> None:
+    house = await House().open()
+    assert commit(house, version=2, retention_time_ms=2**63 - 1) == [0]
+    (offset,) = house.manager.fetch("g")["t"].values()
+    assert offset.expires_at_ms == 2**63 - 1

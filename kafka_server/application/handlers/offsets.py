@@ -223,6 +223,10 @@ class OffsetHandlers:
         return response
 
 
+TIME_MAX = 2**63 - 1
+"""Clients ask for this retention when they mean for ever; the end of life is an int64, too."""
+
+
 def committed_offset(
     one: OffsetCommitRequestPartition, topic_id: bytes, retention_time_ms: int, now_ms: int
 ) -> CommittedOffset:
@@ -232,7 +236,7 @@ def committed_offset(
         leader_epoch=one.committed_leader_epoch,
         metadata=one.committed_metadata or "",
         committed_at_ms=now_ms if one.commit_timestamp == -1 else one.commit_timestamp,
-        expires_at_ms=-1 if retention_time_ms == -1 else now_ms + retention_time_ms,
+        expires_at_ms=-1 if retention_time_ms == -1 else min(now_ms + retention_time_ms, TIME_MAX),
         topic_id=topic_id,
     )
 

@@ -202,26 +202,42 @@ class Store:
                 return
 
     def _commit(self, batch: list[tuple[list[Statement], asyncio.Future[None]]]) -> None:
-        error: sqlite3.Error | None = None
+        error = self._try(batch)
+        if error is not None and _is_ours(error):
+            # It must not take the changes of others with it, nor end this thread: nobody would be answered any more.
+            if len(batch) > 1:
+                for one in batch:
+                    self._commit([one])
+                return
+            log.error("A bug in what is written to %s", self._path, exc_info=error)
+        elif isinstance(error, sqlite3.Error) and error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            # A full disk refuses what was asked and may take the next; anything else means that the file is lost to us.
+            log.error("Writing %s failed: %s", self._path, error)
+            batch[0][1].get_loop().call_soon_threadsafe(self._on_failure, error)
+        for _, future in batch:
+            future.get_loop().call_soon_threadsafe(_tell, future, error)
+
+    def _try(self, batch: list[tuple[list[Statement], asyncio.Future[None]]]) -> Exception | None:
+        """Writes all in one transaction, or nothing and says why."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for statements, _ in batch:
                 for sql, parameters in statements:
                     self._connection.execute(sql, parameters)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as found:
-            error = found
+        except Exception as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            # A full disk refuses what was asked and may take the next; anything else means that the file is lost to us.
-            if found.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                log.error("Writing %s failed: %s", self._path, found)
-                batch[0][1].get_loop().call_soon_threadsafe(self._on_failure, found)
-        for _, future in batch:
-            future.get_loop().call_soon_threadsafe(_tell, future, error)
+            return error
+        return None
 
 
-def _tell(future: asyncio.Future[None], error: sqlite3.Error | None) -> None:
+def _is_ours(error: Exception) -> bool:
+    """Whether the statement is wrong and the file is not: a value that SQLite cannot take, a broken constraint."""
+    return not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError)
+
+
+def _tell(future: asyncio.Future[None], error: Exception | None) -> None:
     if future.done():
         return
     if error is None:
