@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.ports import Clock, Timer
 from kafka_server.application.replica_manager import Replica, ReplicaManager
-from kafka_server.domain.errors import DomainError, NotLeaderOrFollower, OffsetOutOfRange
+from kafka_server.domain.errors import DomainError, NotLeaderOrFollower, OffsetOutOfRange, StorageError
 from kafka_server.domain.partition import EpochEnd
 from kafka_server.domain.record_batch import iterate_batches
 from kafka_server.domain.topic import ZERO_ID
@@ -172,7 +172,13 @@ class ConsumerService:
             if result.error_code or result.diverging:
                 reading.settled = True
             elif end_offset > target.fetch_offset and result.replica and (reading.left > 0 or not reading.size):
-                records = result.replica.log.read(target.fetch_offset, min(target.size_max, reading.left), end_offset)
+                try:
+                    records = result.replica.log.read(
+                        target.fetch_offset, min(target.size_max, reading.left), end_offset
+                    )
+                except StorageError as error:
+                    self._refuse(reading, result, error)
+                    continue
                 if not isinstance(records, memoryview):
                     return self._read_cold(query, reading, result, records, position + 1)
                 self._take(reading, result, records)
@@ -182,7 +188,10 @@ class ConsumerService:
         self, query: FetchQuery, reading: _Pass, result: ReadResult, records: Awaitable[memoryview], position: int
     ) -> _Pass:
         """The rest of ``_read``, from a partition on whose bytes have to be waited for."""
-        self._take(reading, result, await records)
+        try:
+            self._take(reading, result, await records)
+        except StorageError as error:
+            self._refuse(reading, result, error)
         for target in query.targets[position:]:
             result = ReadResult(target)
             reading.results.append(result)
@@ -190,8 +199,11 @@ class ConsumerService:
             if result.error_code or result.diverging:
                 reading.settled = True
             elif end_offset > target.fetch_offset and result.replica and (reading.left > 0 or not reading.size):
-                more = result.replica.log.read(target.fetch_offset, min(target.size_max, reading.left), end_offset)
-                self._take(reading, result, more if isinstance(more, memoryview) else await more)
+                try:
+                    more = result.replica.log.read(target.fetch_offset, min(target.size_max, reading.left), end_offset)
+                    self._take(reading, result, more if isinstance(more, memoryview) else await more)
+                except StorageError as error:
+                    self._refuse(reading, result, error)
         return reading
 
     def _open(self, result: ReadResult, query: FetchQuery) -> int:
@@ -223,6 +235,18 @@ class ConsumerService:
         result.last_stable_offset = high_watermark if stable else partition.last_stable_offset
         result.log_start_offset = partition.log_start_offset
         return end_offset
+
+    @staticmethod
+    def _refuse(reading: _Pass, result: ReadResult, error: StorageError) -> None:
+        """Bytes of one partition could not be read. That is its own error: other partitions are answered, and neither
+        the reader's connection nor that of the producer who woke it is closed.
+        """
+        reading.settled = True
+        result.error_code = error.code
+        result.high_watermark = result.last_stable_offset = result.log_start_offset = -1
+        if result.replica is not None:
+            result.replica.counters.failed_fetch_requests += 1
+        log.error("A fetch failed: %s", error)
 
     @staticmethod
     def _take(reading: _Pass, result: ReadResult, records: memoryview) -> None:

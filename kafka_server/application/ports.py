@@ -68,7 +68,7 @@ class PartitionLog(Protocol):
 
         The first batch comes even when it is larger than ``size_max``. A batch whose last offset is at or above
         ``end_offset`` stays back, and so does everything after it. Empty when there is none. The memory never
-        changes afterwards.
+        changes afterwards. Raises StorageError, at once or out of the awaitable.
         """
 
     def find_batch(

@@ -13,6 +13,7 @@ from kafka_server.domain.errors import (
     FencedLeaderEpoch,
     NotLeaderOrFollower,
     OffsetOutOfRange,
+    StorageError,
     UnknownTopicId,
     UnknownTopicOrPartition,
 )
@@ -265,6 +266,60 @@ async def test_a_long_poll_over_cold_bytes_is_woken_too() -> None:
     house.append(replica, batch())
     (result,) = await poll
     assert len(messages_in(result.records)) == 2
+
+
+# ---- a disk that cannot be read --------------------------------------------------------------------------------------
+
+
+class BrokenLog(MemoryPartitionLog):
+    """Stores, but does not give back."""
+
+    def read(self, offset: int, size_max: int, end_offset: int) -> memoryview:
+        raise StorageError("The device does not answer")
+
+
+class BrokenColdLog(ColdLog):
+    def read(self, offset: int, size_max: int, end_offset: int) -> asyncio.Future[memoryview]:  # type: ignore[override]  # the port allows it
+        future = asyncio.get_running_loop().create_future()
+        future.get_loop().call_soon(future.set_exception, StorageError("The device does not answer"))
+        return future
+
+
+class FirstIs(MemoryLogRepository):
+    """Partition 0 has the given log, the others are sound."""
+
+    def __init__(self, first: type[MemoryPartitionLog]) -> None:
+        super().__init__()
+        self._first = first
+
+    async def open(self, topic: Topic, partition: Partition) -> PartitionLog:
+        return await super().open(topic, partition) if partition.index else self._first()
+
+
+@pytest.mark.parametrize("broken", [BrokenLog, BrokenColdLog])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_partition_that_cannot_be_read_is_an_error_of_its_own(
+    broken: type[MemoryPartitionLog], order: tuple[int, int]
+) -> None:
+    house = DataHouse(FirstIs(broken))
+    await house.topic(partitions=2)
+    for index in range(2):
+        house.append(house.replicas.find("orders", index), batch())
+
+    answer = house.fetch(*(target(index=index) for index in order))
+    results = {result.target.index: result for result in (answer if isinstance(answer, list) else await answer)}
+    assert (results[0].error_code, results[0].high_watermark) == (StorageError.code, -1)
+    assert (results[1].error_code, len(messages_in(results[1].records))) == (0, 1)
+
+
+async def test_a_reader_whose_partition_cannot_be_read_does_not_fail_the_producer_who_wakes_it() -> None:
+    house = DataHouse(FirstIs(BrokenLog))
+    replica = await house.replica()
+    poll = waiting(house.fetch(target(), wait_ms=500))
+
+    assert house.append(replica, batch()).base_offset == 0
+    (result,) = await poll
+    assert result.error_code == StorageError.code
 
 
 async def test_a_learner_reads_what_a_consumer_fetched(caplog: pytest.LogCaptureFixture) -> None:

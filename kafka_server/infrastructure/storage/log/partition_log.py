@@ -214,6 +214,8 @@ class DiskPartitionLog:
             return self._read(offset, size_max, end_offset, _NOTHING_FETCHED)
         except NotCached as missing:
             return self._read_cold(offset, size_max, end_offset, missing)
+        except OSError as error:
+            raise StorageError(f"{self.folder} could not be read at offset {offset}: {error}") from error
 
     def _read(self, offset: int, size_max: int, end_offset: int, fetched: Fetched) -> memoryview:
         segments = self._segments
