@@ -25,6 +25,7 @@ from kafka_server.infrastructure.storage.log.checkpoints import encode_snapshot,
 from kafka_server.infrastructure.storage.log.commit import Committer
 from kafka_server.infrastructure.storage.log.disk import EMPTY, Buffer, Disk
 from kafka_server.infrastructure.storage.log.segment import Fetched, NotCached, Segment
+from kafka_server.infrastructure.storage.log.transaction_index import write_transaction_index
 
 log = logging.getLogger("kafka_server.log")
 
@@ -146,8 +147,11 @@ class DiskPartitionLog:
         self._segments.append(new)
         self._base_offsets.append(base_offset)
         self._folder_dirty = True
+        aborted = self._partition.aborted.ending_between(old.base_offset, base_offset)
         snapshot = encode_snapshot(self._partition.producers.items())
         path = os.path.join(self.folder, names.file_name(base_offset, names.SNAPSHOT))
+        # A snapshot promises that the transaction indexes below it are there.
+        self._chores.append(lambda: write_transaction_index(self._around.disk, self.folder, old.base_offset, aborted))
         self._chores.append(lambda: self._around.disk.replace(path, snapshot))
         self._chores.append(old.write_indexes)
         self._chores.append(old.rest)
@@ -343,8 +347,10 @@ class DiskPartitionLog:
             segment.write_indexes()
         # Epochs first: with a snapshot at the end of the log, a start has no reason to look for epochs in the log.
         write_epochs(self._around.disk, os.path.join(self.folder, names.LEADER_EPOCHS), self._partition.epochs())
+        end_offset, newest = self._partition.log_end_offset, self._segments[-1].base_offset
+        aborted = self._partition.aborted.ending_between(newest, end_offset)
+        write_transaction_index(self._around.disk, self.folder, newest, aborted)
         snapshot = encode_snapshot(self._partition.producers.items())
-        end_offset = self._partition.log_end_offset
         self._around.disk.replace(os.path.join(self.folder, names.file_name(end_offset, names.SNAPSHOT)), snapshot)
 
     async def settle(self) -> None:
