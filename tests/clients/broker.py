@@ -22,18 +22,26 @@ LISTENING = re.compile(r"listening on PLAINTEXT://([^\s]+)")
 
 
 class BrokerProcess:
-    """`python -m kafka_server start --port 0 ...`; `bootstrap` is known when the context is entered."""
+    """`python -m kafka_server start --port 0 ...`; `bootstrap` is known when the context is entered.
+
+    A broker that was stopped or killed can be started again: it keeps its data and its port, as a service does.
+    """
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.log_path = folder / "broker.log"
         self._arguments = ("--log-dirs", str(folder / "data"), *arguments)
         self.process: subprocess.Popen[bytes] | None = None
         self.bootstrap = ""
+        self._port = "0"
 
     def __enter__(self) -> BrokerProcess:
+        self.start()
+        return self
+
+    def start(self) -> None:
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "kafka_server", "start", "--port", "0", *self._arguments],
+                [sys.executable, "-m", "kafka_server", "start", "--port", self._port, *self._arguments],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -44,7 +52,8 @@ class BrokerProcess:
             text = self.log_path.read_text(errors="replace")
             if READY_LINE in text and (listening := LISTENING.search(text)):
                 self.bootstrap = listening.group(1)
-                return self
+                self._port = self.bootstrap.rsplit(":", 1)[1]
+                return
             if self.process.poll() is not None:
                 raise RuntimeError(f"the broker ended with {self.process.returncode}:\n{text[-3000:]}")
             time.sleep(0.02)
@@ -55,6 +64,12 @@ class BrokerProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def kill(self) -> None:
+        """Ends it without a chance to write anything, as a crash does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
 
     def stop(self) -> None:
         assert self.process is not None

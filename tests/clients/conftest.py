@@ -38,7 +38,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     folder = tmp_path_factory.mktemp("broker")
     storage = os.environ.get("KAFKA_TEST_STORAGE", "disk")
-    with BrokerProcess(folder, "--storage", storage, "--log-dirs", str(folder / "data")) as process:
+    with BrokerProcess(folder, "--storage", storage) as process:
         yield process.bootstrap
 
 
