@@ -19,7 +19,7 @@ pytestmark = pytest.mark.jvm
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 COUNT = 3_000
-SETTINGS = {"internal.segment.bytes": "60000", "index.interval.bytes": "1000"}
+SETTINGS = {"internal.segment.bytes": "16384", "index.interval.bytes": "500"}
 
 
 def dump(*options: str, files: list[Path]) -> str:
