@@ -317,6 +317,16 @@ class ProducerIdService:
         self._next = 0
         self._end = 0
 
+    async def pass_over(self, highest: int) -> None:
+        """Never gives out ids up to ``highest``, which is in use. Whoever got it would be taken for its first owner, and
+        batches with the sequences of the other's last ones would be acknowledged and dropped.
+        """
+        if highest < 0:
+            return
+        first = await self._repository.reserve(1)
+        if first < highest:
+            await self._repository.reserve(highest - first)
+
     async def allocate(self) -> int:
         while self._next >= self._end:
             first = await self._repository.reserve(_PRODUCER_ID_BLOCK)

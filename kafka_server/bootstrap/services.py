@@ -153,6 +153,9 @@ class Services:
         if self.stores.has_history:
             await self.stores.prepare()
             await self.topics.start()
+            if self.stores.may_lack_producers:
+                known = (producer_id for one in self.replicas for producer_id, _ in one.partition.producers.items())
+                await self.producer_ids.pass_over(max(known, default=-1))
             await self._load_groups()
 
     async def _load_groups(self) -> None:

@@ -35,6 +35,9 @@ WHAT_AN_ACK_MEANS: Final = {
 }
 
 
+METADATA_FILE: Final = "metadata.sqlite"
+
+
 class Stores(Protocol):
     """The repositories of one broker."""
 
@@ -44,6 +47,11 @@ class Stores(Protocol):
     @property
     def has_history(self) -> bool:
         """Whether there is anything to bring back before clients may come."""
+
+    @property
+    def may_lack_producers(self) -> bool:
+        """Whether logs may know producer ids that are not known to have been given out: the metadata is new, or a power
+        cut took its last changes."""
 
     @property
     def description(self) -> str:
@@ -88,6 +96,7 @@ class MemoryStores:
     """Everything is forgotten when the process ends."""
 
     has_history = False
+    may_lack_producers = False
     description = "Storage is memory: records, topics and offsets are forgotten when the server stops"
 
     def __init__(self, settings: Settings) -> None:
@@ -159,8 +168,24 @@ class DiskStores:
             default=default,
         )
         self.node_id, self.cluster_id = identity.node_id, identity.cluster_id
-        self._metadata_path = os.path.join(self._folders[0].path, "metadata.sqlite")
+        self._metadata_path = self._find_metadata()
         self._is_new = not os.path.exists(self._metadata_path)
+
+    def _find_metadata(self) -> str:
+        """Where the metadata lies, else the first folder: log.dirs may come in another order than last time."""
+        paths = [os.path.join(folder.path, METADATA_FILE) for folder in self._folders]
+        found = [path for path in paths if os.path.exists(path)]
+        if len(found) > 1:
+            from kafka_server.infrastructure.storage.log.folders import DataFolderError
+
+            for folder in self._folders:
+                folder.lock.release()
+            raise DataFolderError(f"{found[0]} and {found[1]} are both there; folders of two brokers cannot be mixed")
+        return found[0] if found else paths[0]
+
+    @property
+    def may_lack_producers(self) -> bool:
+        return self._is_new or not all(folder.clean for folder in self._folders)
 
     @property
     def has_history(self) -> bool:
