@@ -41,6 +41,7 @@ def start(flags: StartFlags) -> int:
         return fail(str(error), EXIT_USAGE)
     import asyncio
 
+    from kafka_server.domain.errors import StorageError
     from kafka_server.infrastructure.event_loop import new_event_loop
     from kafka_server.infrastructure.network.server import BindError
     from kafka_server.infrastructure.observability.log import configure
@@ -55,7 +56,7 @@ def start(flags: StartFlags) -> int:
         return loop.run_until_complete(_run(settings))
     except BindError as error:
         return fail(str(error), EXIT_BIND)
-    except StorageRefused as error:
+    except (StorageRefused, StorageError) as error:
         return fail(str(error), EXIT_DATA_FOLDER)
     finally:
         _remove_ready_file(settings)
