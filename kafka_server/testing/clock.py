@@ -23,6 +23,9 @@ class VirtualTimer:
     serial: int
     callback: Callable[[], None] | None = field(compare=False)
 
+    def __hash__(self) -> int:
+        return hash(self.serial)
+
     def cancel(self) -> None:
         self.callback = None
 

@@ -91,7 +91,11 @@ class DataFolder:
     recovery_points: dict[Key, int]
     log_starts: dict[Key, int]
     writing: threading.Lock = field(default_factory=threading.Lock)
-    """Held while a checkpoint is written: two threads must not share its temporary name."""
+    """Held while a checkpoint is written: two threads must not share its temporary name. Never taken on the event loop,
+    which would wait for the device then."""
+    gone: set[Key] = field(default_factory=set)
+    """Partitions that were removed. A checkpoint that was gathered before still names them, and a topic that is created
+    anew must not begin where the old one did."""
 
     def recovery_point(self, key: Key) -> int | None:
         """Below this offset everything was synced when the last broker ended; None when all of it was."""
@@ -136,15 +140,15 @@ class DataFolder:
     def write_recovery_points(self, offsets: Mapping[Key, int]) -> None:
         """Notes up to where each of these partitions is synced; others keep what was known of them."""
         with self.writing:
-            self.recovery_points.update(offsets)
+            self._note(self.recovery_points, offsets)
             write_offsets(self.disk, os.path.join(self.path, names.RECOVERY_POINTS), self.recovery_points)
 
     def write_log_starts(self, offsets: Mapping[Key, int]) -> None:
         """Notes where each of these partitions begins; others keep what was known of them."""
         with self.writing:
-            self.log_starts.update(offsets)
+            self._note(self.log_starts, offsets)
             # As in Kafka, only those are listed that the name of the first segment does not tell.
-            listed = {key: offset for key, offset in self.log_starts.items() if offset > 0}
+            listed = {key: offset for key, offset in list(self.log_starts.items()) if offset > 0}
             write_offsets(self.disk, os.path.join(self.path, names.LOG_STARTS), listed)
 
     def write_high_watermarks(self, offsets: Mapping[Key, int]) -> None:
@@ -152,11 +156,22 @@ class DataFolder:
         with self.writing:
             write_offsets(self.disk, os.path.join(self.path, names.HIGH_WATERMARKS), offsets)
 
+    def _note(self, known: dict[Key, int], offsets: Mapping[Key, int]) -> None:
+        known.update(offsets)
+        for key in self.gone & known.keys():
+            known.pop(key, None)
+
     def forget(self, key: Key) -> None:
         """The partition is no longer here."""
-        with self.writing:
-            self.recovery_points.pop(key, None)
-            self.log_starts.pop(key, None)
+        self.gone.add(key)
+        self.recovery_points.pop(key, None)
+        self.log_starts.pop(key, None)
+
+    def begin(self, key: Key) -> None:
+        """The partition is about to be opened; of one that had its name and was removed, nothing is known any more."""
+        if key in self.gone:
+            self.forget(key)
+            self.gone.discard(key)
 
 
 def open_folders(

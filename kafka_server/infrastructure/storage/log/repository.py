@@ -58,6 +58,8 @@ class _Place:
     def __init__(self, folder: DataFolder, writers: ThreadPoolExecutor, fail: Callable[[BaseException], None]) -> None:
         self.folder = folder
         self.logs: dict[Key, tuple[DiskPartitionLog, Partition]] = {}
+        self.opening = 0
+        """Logs that are about to be here."""
         self.unopened = set(folder.partitions()) if not folder.clean else set()
         """Partitions that were not checked yet since the crash; with one left, a stop is not clean."""
         self._log_starts = _LogStarts(folder)
@@ -121,6 +123,7 @@ class DiskLogRepository:
         place = self._place_of(key)
         folder = place.folder
         path = folder.partition_path(key)
+        folder.begin(key)
 
         def load() -> list[Segment]:
             self._claim(folder, path, topic)
@@ -134,11 +137,14 @@ class DiskLogRepository:
             restore_partition(folder.disk, path, partition, segments, log_start, after_crash=not folder.clean)
             return segments
 
+        place.opening += 1
         try:
             async with contextlib.nullcontext() if folder.clean else self._recovering:
                 segments = await asyncio.get_running_loop().run_in_executor(self._writers, load)
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error}") from error
+        finally:
+            place.opening -= 1
         surroundings = Surroundings(
             disk=folder.disk,
             clock=self._clock,
@@ -159,7 +165,7 @@ class DiskLogRepository:
         for place in self._places:
             if os.path.isdir(place.folder.partition_path(key)):
                 return place
-        return min(self._places, key=lambda place: len(place.logs))
+        return min(self._places, key=lambda place: len(place.logs) + place.opening)
 
     def _claim(self, folder: DataFolder, path: str, topic: Topic) -> None:
         """Makes the folder this topic's. One of an older topic of the same name is put away."""
@@ -213,13 +219,17 @@ class DiskLogRepository:
             await place.settle()
             for opened, _ in place.logs.values():
                 await opened.settle()
-            if not self._failed:
+            if self._failed:
+                continue
+            try:
                 await asyncio.gather(
                     *(loop.run_in_executor(self._writers, opened.close) for opened, _ in place.logs.values())
                 )
                 await loop.run_in_executor(self._writers, place.write_checkpoints)
                 if not place.unopened:
                     await loop.run_in_executor(self._writers, place.folder.mark_clean)
+            except OSError as error:
+                log.error("%s could not be closed, so the next start checks it: %s", place.folder.path, error)
         self._writers.shutdown(wait=True)
         self._readers.shutdown(wait=True)
 

@@ -1,0 +1,145 @@
+"""Data folders as operators treat them: several, listed in another order, from elsewhere, broken, full."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kafka_server.application.ports import PartitionLog
+from kafka_server.domain.partition import Partition
+from kafka_server.domain.record_batch import assigned_prefix, parse_header
+from kafka_server.domain.topic import Topic
+from kafka_server.infrastructure.storage import StorageRefused
+from kafka_server.infrastructure.storage.log import names
+from kafka_server.infrastructure.storage.log.disk import OsDisk
+from kafka_server.infrastructure.storage.log.folders import DataFolder, Identity, open_folders
+from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
+from kafka_server.testing.broker import running_broker
+from kafka_server.testing.clock import VirtualClock
+from tests.domain.batches import NOW_MS, batch
+
+CHECKPOINT_MS = 60_000
+
+
+def on(*folders: Path) -> dict[str, str]:
+    return {"storage": "disk", "log.dirs": ",".join(map(str, folders))}
+
+
+def opened(*paths: Path, disk: OsDisk | None = None) -> tuple[DiskLogRepository, list[DataFolder], VirtualClock]:
+    clock = VirtualClock(NOW_MS)
+    folders, _ = open_folders(
+        disk or OsDisk(), [str(path) for path in paths], node_id=1, cluster_id="c", default=Identity(1, "c")
+    )
+    logs = DiskLogRepository(
+        clock, folders, flush_on_ack=False, on_failure=lambda _: None, checkpoint_interval_ms=CHECKPOINT_MS
+    )
+    return logs, folders, clock
+
+
+def append(log: PartitionLog, partition: Partition, data: bytes) -> None:
+    header = parse_header(data)
+    prefix = assigned_prefix(partition.log_end_offset, header.batch_length, 0)
+    base = partition.log_end_offset
+    log.append(prefix, memoryview(data)[16:], base, base + header.last_offset_delta, header.max_timestamp)
+    partition.advance(header, NOW_MS, is_safe=True)
+
+
+async def test_the_metadata_is_found_in_whichever_folder_it_lies(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    async with running_broker(**on(one, two)) as broker:
+        first_id = await broker.broker.services.producer_ids.allocate()
+    async with running_broker(**on(two, one)) as broker:
+        assert await broker.broker.services.producer_ids.allocate() > first_id
+
+
+async def test_folders_that_were_used_apart_are_not_mixed(tmp_path: Path) -> None:
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        async with running_broker(**on(folder), **{"cluster.id": "c"}) as broker:
+            await broker.broker.services.producer_ids.allocate()
+    with pytest.raises(StorageRefused, match="both"):
+        async with running_broker(**on(tmp_path / "one", tmp_path / "two")):
+            pass
+
+
+async def test_a_producer_id_that_adopted_logs_know_is_not_given_to_somebody_else(tmp_path: Path) -> None:
+    logs, folders, _ = opened(tmp_path)
+    partition = Partition(0)
+    log = await logs.open(Topic("orders", bytes(range(16)), 1), partition)
+    append(log, partition, batch(producer_id=5_000, producer_epoch=0, base_sequence=0))
+    await logs.close()
+    folders[0].lock.release()
+
+    async with running_broker(**on(tmp_path)) as broker:
+        assert broker.broker.services.replicas.find("orders", 0).partition.log_end_offset == 1
+        assert await broker.broker.services.producer_ids.allocate() > 5_000
+
+
+async def test_the_partitions_of_a_new_topic_are_spread_over_the_folders(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    logs, folders, _ = opened(one, two)
+    topic = Topic("orders", bytes(range(16)), 4)
+    await asyncio.gather(*(logs.open(topic, Partition(index)) for index in range(4)))
+    await logs.close()
+    assert [len(folder.partitions()) for folder in folders] == [2, 2]
+
+
+async def test_a_checkpoint_under_way_does_not_bring_back_a_topic_that_is_removed_meanwhile(tmp_path: Path) -> None:
+    logs, folders, clock = opened(tmp_path)
+    topic, partition = Topic("orders", bytes(range(16)), 1), Partition(0)
+    log = await logs.open(topic, partition)
+    for _ in range(3):
+        append(log, partition, batch())
+    partition.delete_records(2)
+    with folders[0].writing:
+        clock.advance(CHECKPOINT_MS)  # The checkpoint begins, and waits for its turn to write.
+        await asyncio.sleep(0.05)
+        await logs.remove(topic, partition)
+    await asyncio.sleep(0.05)
+
+    again = Partition(0)
+    await logs.open(Topic("orders", bytes(range(1, 17)), 1), again)
+    assert again.log_start_offset == 0
+    await logs.close()
+
+
+class FullDisk(OsDisk):
+    """Takes no new files any more once it is full."""
+
+    is_full = False
+
+    def replace(self, path: str, content: bytes) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        super().replace(path, content)
+
+
+async def test_a_stop_on_a_full_disk_is_not_a_clean_one_but_ends(tmp_path: Path) -> None:
+    disk = FullDisk()
+    logs, _, _ = opened(tmp_path, disk=disk)
+    partition = Partition(0)
+    log = await logs.open(Topic("orders", bytes(range(16)), 1), partition)
+    append(log, partition, batch())
+    disk.is_full = True
+    await logs.close()
+    assert not (tmp_path / names.CLEAN_SHUTDOWN).exists()
+
+
+async def test_a_partition_that_cannot_be_opened_is_a_readable_error(tmp_path: Path) -> None:
+    logs, folders, _ = opened(tmp_path)
+    await logs.open(Topic("orders", bytes(range(16)), 1), Partition(0))
+    await logs.close()
+    folders[0].lock.release()
+    (log,) = (tmp_path / "orders-0").glob("*.log")
+    log.unlink()
+    log.mkdir()
+
+    command = [sys.executable, "-m", "kafka_server", "start", "--port", "0", "--log-dirs", str(tmp_path)]
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)
+    assert "orders-0 cannot be opened" in ended.stderr
