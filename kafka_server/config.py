@@ -265,14 +265,9 @@ def _settings(given: Mapping[str, Given]) -> Settings:
 
 
 def _notes(given: Mapping[str, Given]) -> Iterator[str]:
-    unknown = [f"{entry.key} ({entry.source})" for entry in given.values() if not _is_known(entry.key)]
+    unknown = [f"{entry.key} ({entry.source})" for entry in given.values() if entry.key not in broker_keys()]
     if unknown:
         yield f"Unknown settings, without effect: {', '.join(unknown)}"
-
-
-def _is_known(key: str) -> bool:
-    # listener.name.<name>.<key> sets a key for one listener.
-    return key in broker_keys() or key.startswith("listener.name.")
 
 
 def _node_id(read: _Reader) -> int:

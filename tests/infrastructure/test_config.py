@@ -93,6 +93,11 @@ def test_an_unknown_key_is_accepted_and_reported_with_its_source(tmp_path: Path)
     )
 
 
+def test_a_key_for_one_listener_is_reported_too_as_long_as_nothing_obeys_it(tmp_path: Path) -> None:
+    settings = from_file(tmp_path, "listener.name.internal.max.connections=5")
+    assert any("without effect: listener.name.internal.max.connections" in note for note in settings.notes)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
