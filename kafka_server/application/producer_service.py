@@ -318,8 +318,10 @@ class ProducerIdService:
         self._end = 0
 
     async def pass_over(self, highest: int) -> None:
-        """Never gives out ids up to ``highest``, which is in use. Whoever got it would be taken for its first owner, and
-        batches with the sequences of the other's last ones would be acknowledged and dropped.
+        """Never gives out ids up to ``highest``, which is in use.
+
+        Whoever got it would be taken for its first owner, and batches with the sequences of the other's last ones would
+        be acknowledged and dropped.
         """
         if highest < 0:
             return
