@@ -56,6 +56,10 @@ SERVED: Final[Mapping[int, tuple[int, int]]] = {
     45: (0, 1),  # AlterPartitionReassignments
     46: (0, 0),  # ListPartitionReassignments
     47: (0, 0),  # OffsetDelete
+    48: (0, 1),  # DescribeClientQuotas
+    49: (0, 1),  # AlterClientQuotas
+    50: (0, 0),  # DescribeUserScramCredentials
+    51: (0, 0),  # AlterUserScramCredentials
     55: (0, 2),  # DescribeQuorum
     57: (0, 2),  # UpdateFeatures
     60: (0, 2),  # DescribeCluster
@@ -101,6 +105,10 @@ NAMES: Final[Mapping[int, str]] = {
     45: "AlterPartitionReassignments",
     46: "ListPartitionReassignments",
     47: "OffsetDelete",
+    48: "DescribeClientQuotas",
+    49: "AlterClientQuotas",
+    50: "DescribeUserScramCredentials",
+    51: "AlterUserScramCredentials",
     55: "DescribeQuorum",
     57: "UpdateFeatures",
     60: "DescribeCluster",
@@ -146,6 +154,10 @@ FLEXIBLE_FROM: Final[Mapping[int, int]] = {
     45: 0,
     46: 0,
     47: 32767,
+    48: 1,
+    49: 1,
+    50: 0,
+    51: 0,
     55: 0,
     57: 0,
     60: 0,
@@ -459,6 +471,30 @@ def _offset_delete(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     return route(47, version, OffsetDeleteRequest, handlers.offset_delete, OffsetDeleteResponse)
 
 
+def _describe_client_quotas(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.describe_client_quotas import DescribeClientQuotasRequest, DescribeClientQuotasResponse
+
+    return route(48, version, DescribeClientQuotasRequest, handlers.describe_client_quotas, DescribeClientQuotasResponse)
+
+
+def _alter_client_quotas(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.alter_client_quotas import AlterClientQuotasRequest, AlterClientQuotasResponse
+
+    return route(49, version, AlterClientQuotasRequest, handlers.alter_client_quotas, AlterClientQuotasResponse)
+
+
+def _describe_user_scram_credentials(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.describe_user_scram_credentials import DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse
+
+    return route(50, version, DescribeUserScramCredentialsRequest, handlers.describe_user_scram_credentials, DescribeUserScramCredentialsResponse)
+
+
+def _alter_user_scram_credentials(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.alter_user_scram_credentials import AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse
+
+    return route(51, version, AlterUserScramCredentialsRequest, handlers.alter_user_scram_credentials, AlterUserScramCredentialsResponse)
+
+
 def _describe_quorum(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.describe_quorum import DescribeQuorumRequest, DescribeQuorumResponse
 
@@ -531,6 +567,10 @@ _BUILDERS: Final[Mapping[int, Callable[[Handlers[Any], int], Route[Any]]]] = {
     45: _alter_partition_reassignments,
     46: _list_partition_reassignments,
     47: _offset_delete,
+    48: _describe_client_quotas,
+    49: _alter_client_quotas,
+    50: _describe_user_scram_credentials,
+    51: _alter_user_scram_credentials,
     55: _describe_quorum,
     57: _update_features,
     60: _describe_cluster,

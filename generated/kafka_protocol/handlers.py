@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     from kafka_protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse
     from kafka_protocol.messages.list_partition_reassignments import ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse
     from kafka_protocol.messages.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
+    from kafka_protocol.messages.describe_client_quotas import DescribeClientQuotasRequest, DescribeClientQuotasResponse
+    from kafka_protocol.messages.alter_client_quotas import AlterClientQuotasRequest, AlterClientQuotasResponse
+    from kafka_protocol.messages.describe_user_scram_credentials import DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse
+    from kafka_protocol.messages.alter_user_scram_credentials import AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse
     from kafka_protocol.messages.describe_quorum import DescribeQuorumRequest, DescribeQuorumResponse
     from kafka_protocol.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
     from kafka_protocol.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
@@ -136,6 +140,14 @@ class Handlers(Generic[Ctx]):
     """The moves of replicas that are under way. Key 46, versions 0."""
     offset_delete: Handler[Ctx, OffsetDeleteRequest, OffsetDeleteResponse]
     """Forgets committed offsets of partitions that the group no longer reads. Key 47, versions 0."""
+    describe_client_quotas: Handler[Ctx, DescribeClientQuotasRequest, DescribeClientQuotasResponse]
+    """The quotas of users and client ids that match a filter. Key 48, versions 0-1."""
+    alter_client_quotas: Handler[Ctx, AlterClientQuotasRequest, AlterClientQuotasResponse]
+    """Sets and removes quotas of users, client ids, both, or the defaults of either. Key 49, versions 0-1."""
+    describe_user_scram_credentials: Handler[Ctx, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse]
+    """Which users can log in by SCRAM, under which mechanisms; nothing secret. Key 50, versions 0."""
+    alter_user_scram_credentials: Handler[Ctx, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse]
+    """Sets and deletes passwords for SCRAM logins, as keys derived from them. Key 51, versions 0."""
     describe_quorum: Handler[Ctx, DescribeQuorumRequest, DescribeQuorumResponse]
     """Who leads the metadata quorum, who votes and how far behind everybody is. Key 55, versions 0-2."""
     update_features: Handler[Ctx, UpdateFeaturesRequest, UpdateFeaturesResponse]

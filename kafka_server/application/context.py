@@ -6,7 +6,12 @@ That is safe because a connection handles one request at a time (see "concurrenc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+
+def _not_heard(duration_ms: int) -> None:
+    """Outside a connection nobody is there to be muted."""
 
 
 @dataclass(slots=True)
@@ -30,9 +35,13 @@ class RequestContext:
     api_key: int = -1
     api_version: int = -1
     correlation_id: int = -1
+    request_bytes: int = 0
+    """Size of the current request, header included."""
     software_name: str = ""
     """From ApiVersions v3+ (KIP-511); empty when the client never said."""
     software_version: str = ""
+    mute: Callable[[int], None] = _not_heard
+    """Handles no further request of this connection for that many milliseconds; the answer at hand still goes out."""
 
 
 class CloseConnection(Exception):

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # protocols need the names only; a start should not pay for what it does not use
     from kafka_server.application.context import RequestContext
+    from kafka_server.domain.client_quota import Entity
     from kafka_server.domain.committed_offset import CommittedOffset
     from kafka_server.domain.config_def import ResourceType
     from kafka_server.domain.group_snapshot import GroupSnapshot
     from kafka_server.domain.partition import Partition
+    from kafka_server.domain.scram import ScramCredential, ScramMechanism
     from kafka_server.domain.topic import Topic
 
 # ---- time ----------------------------------------------------------------------------------------------------------
@@ -180,6 +182,36 @@ class ConfigRepository(Protocol):
 
     async def put(self, resource_type: ResourceType, name: str, configs: Mapping[str, str]) -> None:
         """Replaces what is set for that resource; an empty mapping forgets it."""
+
+
+# ---- credentials and quotas ------------------------------------------------------------------------------------------
+
+
+class ScramRepository(Protocol):
+    """SCRAM credentials, one per user and mechanism. Lookups answer at once from memory."""
+
+    def get(self, user: str, mechanism: ScramMechanism) -> ScramCredential | None:
+        """What is stored for that user under that mechanism."""
+
+    def users(self) -> Sequence[str]:
+        """Who has a credential, sorted."""
+
+    async def change(
+        self,
+        stored: Mapping[tuple[str, ScramMechanism], ScramCredential],
+        deleted: Collection[tuple[str, ScramMechanism]],
+    ) -> None:
+        """Stores and deletes all of these or none; those that are not there need no deletion."""
+
+
+class QuotaRepository(Protocol):
+    """Client quotas by entity. Lookups answer at once from memory."""
+
+    def all(self) -> Mapping[Entity, Mapping[str, float]]:
+        """Every entity that has a quota, and its quotas by key; it shows later changes too."""
+
+    async def put(self, entity: Entity, quotas: Mapping[str, float]) -> None:
+        """Replaces what is set for that entity; an empty mapping forgets it."""
 
 
 # ---- groups and offsets --------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from kafka_protocol.dispatch import SERVED
 from kafka_protocol.handlers import Handler, Handlers
 
 from kafka_server.application.context import RequestContext
+from kafka_server.application.throttle import Throttle
 
 if TYPE_CHECKING:
     from kafka_server.application.handlers.acls import AclHandlers
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from kafka_server.application.handlers.offsets import OffsetHandlers
     from kafka_server.application.handlers.placement import PlacementHandlers
     from kafka_server.application.handlers.produce import ProduceHandlers
+    from kafka_server.application.handlers.quotas import QuotaHandlers
+    from kafka_server.application.handlers.scram_credentials import ScramCredentialHandlers
     from kafka_server.application.handlers.topics import TopicHandlers
     from kafka_server.bootstrap.services import Services
 
@@ -41,17 +44,25 @@ Req = TypeVar("Req")
 Res = TypeVar("Res")
 
 
-def deferred(build: Callable[[], Handler[RequestContext, Req, Res]]) -> Handler[RequestContext, Req, Res]:
-    """A handler that is built when its first request comes."""
-    handler: Handler[RequestContext, Req, Res] | None = None
+class Deferred:
+    """Makes handlers that are built when their first request comes, and are throttled while there are quotas."""
 
-    def call(context: RequestContext, request: Req) -> Res | Awaitable[Res | None] | None:
-        nonlocal handler
-        if handler is None:
-            handler = build()
-        return handler(context, request)
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
 
-    return call
+    def __call__(self, build: Callable[[], Handler[RequestContext, Req, Res]]) -> Handler[RequestContext, Req, Res]:
+        throttle = self._throttle
+        handler: Handler[RequestContext, Req, Res] | None = None
+
+        def call(context: RequestContext, request: Req) -> Res | Awaitable[Res | None] | None:
+            nonlocal handler
+            if handler is None:
+                handler = build()
+            if throttle.is_on:
+                return throttle.handle(handler, context, request)
+            return handler(context, request)
+
+        return call
 
 
 class Families:
@@ -59,6 +70,7 @@ class Families:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self.throttle = services.throttle
 
     @cached_property
     def produce(self) -> ProduceHandlers:
@@ -74,7 +86,7 @@ class Families:
         from kafka_server.application.message_conversion import MessageConversion
 
         of = self._services
-        return FetchHandlers(of.consumer, of.sessions, MessageConversion(of.codecs), of.clock)
+        return FetchHandlers(of.consumer, of.sessions, MessageConversion(of.codecs), of.clock, of.throttle)
 
     @cached_property
     def log_offsets(self) -> LogOffsetHandlers:
@@ -128,6 +140,18 @@ class Families:
         from kafka_server.application.handlers.acls import AclHandlers
 
         return AclHandlers()
+
+    @cached_property
+    def scram_credentials(self) -> ScramCredentialHandlers:
+        from kafka_server.application.handlers.scram_credentials import ScramCredentialHandlers
+
+        return ScramCredentialHandlers(self._services.scram)
+
+    @cached_property
+    def quotas(self) -> QuotaHandlers:
+        from kafka_server.application.handlers.quotas import QuotaHandlers
+
+        return QuotaHandlers(self._services.quotas)
 
     @cached_property
     def delegation_tokens(self) -> DelegationTokenHandlers:
@@ -202,6 +226,8 @@ class Families:
         yield lambda: self.controller
         yield lambda: self.acls
         yield lambda: self.delegation_tokens
+        yield lambda: self.scram_credentials
+        yield lambda: self.quotas
         yield lambda: self.topic_partitions
         yield lambda: self.group_admin
         yield lambda: self.delete_records
@@ -209,6 +235,7 @@ class Families:
 
 def build_handlers(families: Families) -> Handlers[RequestContext]:
     """One slot per API; a missing or mismatched handler is a type error here."""
+    deferred = Deferred(families.throttle)
     return Handlers(
         api_versions=deferred(lambda: families.api_versions.api_versions),
         produce=deferred(lambda: families.produce.produce),
@@ -236,6 +263,10 @@ def build_handlers(families: Families) -> Handlers[RequestContext]:
         renew_delegation_token=deferred(lambda: families.delegation_tokens.renew_delegation_token),
         expire_delegation_token=deferred(lambda: families.delegation_tokens.expire_delegation_token),
         describe_delegation_token=deferred(lambda: families.delegation_tokens.describe_delegation_token),
+        describe_user_scram_credentials=deferred(lambda: families.scram_credentials.describe_user_scram_credentials),
+        alter_user_scram_credentials=deferred(lambda: families.scram_credentials.alter_user_scram_credentials),
+        describe_client_quotas=deferred(lambda: families.quotas.describe_client_quotas),
+        alter_client_quotas=deferred(lambda: families.quotas.alter_client_quotas),
         list_config_resources=deferred(lambda: families.configs.list_config_resources),
         describe_configs=deferred(lambda: families.configs.describe_configs),
         alter_configs=deferred(lambda: families.configs.alter_configs),

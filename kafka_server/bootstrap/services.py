@@ -7,9 +7,11 @@ new folder - need none of them at a start.
 from __future__ import annotations
 
 from functools import cached_property
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from kafka_server.application.cluster import Cluster
+from kafka_server.application.throttle import Throttle
 from kafka_server.bootstrap.stores import Stores
 from kafka_server.config import Settings
 from kafka_server.infrastructure.network.advertised import AdvertisedAddresses
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
     from kafka_server.application.offset_manager import OffsetManager
     from kafka_server.application.ports import Clock, TopicRepository
     from kafka_server.application.producer_service import ProducerIdService, ProducerService
+    from kafka_server.application.quota_service import QuotaService
     from kafka_server.application.replica_manager import ReplicaManager
     from kafka_server.application.retention_service import RetentionService
+    from kafka_server.application.scram_service import ScramService
     from kafka_server.application.topic_service import TopicService
     from kafka_server.infrastructure.compression import Codecs
 
@@ -37,6 +41,7 @@ class Services:
         self.stores = stores
         self._is_loaded = False
         self.addresses = AdvertisedAddresses(settings.advertised)
+        self.throttle = Throttle(perf_counter_ns)
         self.cluster = Cluster(stores.cluster_id, stores.node_id, settings.rack)
 
     # -- what several need --
@@ -47,6 +52,20 @@ class Services:
 
         texts = self._settings.broker_texts()
         return ConfigService(self.cluster.node_id, texts, self.stores.configs, self.stores.topics)
+
+    @cached_property
+    def scram(self) -> ScramService:
+        from kafka_server.application.scram_service import ScramService
+
+        return ScramService(self.stores.scram)
+
+    @cached_property
+    def quotas(self) -> QuotaService:
+        from kafka_server.application.quota_service import QuotaService
+
+        of = self.configs
+        sampling = of.integer("quota.window.size.seconds") * 1000, of.integer("quota.window.num")
+        return QuotaService(self.stores.quotas, self.clock, self.throttle, *sampling)
 
     @cached_property
     def codecs(self) -> Codecs:
@@ -156,6 +175,7 @@ class Services:
             if self.stores.may_lack_producers:
                 known = (producer_id for one in self.replicas for producer_id, _ in one.partition.producers.items())
                 await self.producer_ids.pass_over(max(known, default=-1))
+            self.quotas.start()
             await self._load_groups()
 
     async def _load_groups(self) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         LogRepository,
         OffsetRepository,
         ProducerIdRepository,
+        QuotaRepository,
+        ScramRepository,
         TopicRepository,
     )
     from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
@@ -62,6 +64,12 @@ class Stores(Protocol):
 
     @property
     def configs(self) -> ConfigRepository: ...
+
+    @property
+    def scram(self) -> ScramRepository: ...
+
+    @property
+    def quotas(self) -> QuotaRepository: ...
 
     @property
     def logs(self) -> LogRepository: ...
@@ -114,6 +122,18 @@ class MemoryStores:
         from kafka_server.infrastructure.storage.memory_metadata import MemoryConfigRepository
 
         return MemoryConfigRepository()
+
+    @cached_property
+    def scram(self) -> ScramRepository:
+        from kafka_server.infrastructure.storage.memory_metadata import MemoryScramRepository
+
+        return MemoryScramRepository()
+
+    @cached_property
+    def quotas(self) -> QuotaRepository:
+        from kafka_server.infrastructure.storage.memory_metadata import MemoryQuotaRepository
+
+        return MemoryQuotaRepository()
 
     @cached_property
     def logs(self) -> LogRepository:
@@ -216,6 +236,18 @@ class DiskStores:
         from kafka_server.infrastructure.storage.sqlite.repositories import SqliteConfigRepository
 
         return SqliteConfigRepository(self._store)
+
+    @cached_property
+    def scram(self) -> ScramRepository:
+        from kafka_server.infrastructure.storage.sqlite.clients import SqliteScramRepository
+
+        return SqliteScramRepository(self._store)
+
+    @cached_property
+    def quotas(self) -> QuotaRepository:
+        from kafka_server.infrastructure.storage.sqlite.clients import SqliteQuotaRepository
+
+        return SqliteQuotaRepository(self._store)
 
     @cached_property
     def logs(self) -> DiskLogRepository:

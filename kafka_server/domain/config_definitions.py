@@ -487,9 +487,9 @@ queued.max.request.bytes long medium read-only yes default=-1
   Bytes of requests that may wait before reading stops; -1 sets no bound.
 queued.max.requests int high read-only none default=500 min=1
   Requests that may wait before reading stops in Apache Kafka. Here one request per connection is handled at a time.
-quota.window.num int low read-only none default=11 min=1
+quota.window.num int low read-only yes default=11 min=1
   How many samples client quotas keep in memory.
-quota.window.size.seconds int low read-only none default=1 min=1
+quota.window.size.seconds int low read-only yes default=1 min=1
   Length of one sample of client quotas.
 ready.file string low read-only yes default=
   Our own key. File that is written when clients can connect: one line NAME://host:port per listener.

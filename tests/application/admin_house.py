@@ -32,12 +32,21 @@ from kafka_server.application.handlers.describe_cluster import DescribeClusterHa
 from kafka_server.application.handlers.describe_topic_partitions import DescribeTopicPartitionsHandlers
 from kafka_server.application.handlers.metadata import MetadataHandlers
 from kafka_server.application.handlers.placement import PlacementHandlers
+from kafka_server.application.handlers.quotas import QuotaHandlers
+from kafka_server.application.handlers.scram_credentials import ScramCredentialHandlers
 from kafka_server.application.handlers.topics import TopicHandlers
+from kafka_server.application.quota_service import QuotaService
 from kafka_server.application.replica_manager import ReplicaManager
+from kafka_server.application.scram_service import ScramService
+from kafka_server.application.throttle import Throttle
 from kafka_server.application.topic_service import NewTopic, TopicService
 from kafka_server.domain.topic import Topic
 from kafka_server.infrastructure.storage.memory import MemoryLogRepository, MemoryTopicRepository
-from kafka_server.infrastructure.storage.memory_metadata import MemoryConfigRepository
+from kafka_server.infrastructure.storage.memory_metadata import (
+    MemoryConfigRepository,
+    MemoryQuotaRepository,
+    MemoryScramRepository,
+)
 from kafka_server.testing.clock import VirtualClock
 
 NODE_ID = 7
@@ -63,6 +72,8 @@ class House:
         self.topics = TopicService(NODE_ID, self.topic_repository, self.replicas, self.configs)
         self.loggers = BrokerLoggers()
         self.clock = VirtualClock()
+        self.throttle = Throttle(lambda: 0)
+        self.quotas = QuotaService(MemoryQuotaRepository(), self.clock, self.throttle, 1000, 11)
         self.context = RequestContext("PLAINTEXT", "10.0.0.1", 9092, "10.0.0.2", 50000, "c")
         self._families: list[object] = [
             ApiVersionsHandlers(SERVED, FEATURES, CLUSTER.cluster_id, NODE_ID),
@@ -75,6 +86,8 @@ class House:
             ControllerHandlers(NODE_ID, FEATURES, ReachedAddress(), self.clock),
             AclHandlers(),
             DelegationTokenHandlers(),
+            ScramCredentialHandlers(ScramService(MemoryScramRepository())),
+            QuotaHandlers(self.quotas),
         ]
 
     def handler(self, api: str) -> Any:

@@ -20,6 +20,7 @@ from kafka_server.application.ports import LogRepository
 from kafka_server.application.producer_service import Appended, ProducerIdService, ProducerService
 from kafka_server.application.replica_manager import Replica, ReplicaManager
 from kafka_server.application.retention_service import RetentionService
+from kafka_server.application.throttle import Throttle
 from kafka_server.domain.message import Message
 from kafka_server.domain.record_batch import iterate_batches
 from kafka_server.domain.records import iterate_messages
@@ -43,8 +44,9 @@ class DataHouse:
         self.offsets = OffsetService(CODECS, self.clock)
         self.retention = RetentionService(self.replicas, self.clock)
         conversion = MessageConversion(CODECS)
+        self.throttle = Throttle(lambda: 0)
         self.produce_handlers = ProduceHandlers(self.replicas, self.producer, conversion)
-        self.fetch_handlers = FetchHandlers(self.consumer, self.sessions, conversion, self.clock)
+        self.fetch_handlers = FetchHandlers(self.consumer, self.sessions, conversion, self.clock, self.throttle)
         self.offset_handlers = OffsetHandlers(self.replicas, self.offsets)
         self.delete_handlers = DeleteRecordsHandlers(self.replicas, self.retention)
         self.producer_id_handlers = InitProducerIdHandlers(ProducerIdService(MemoryProducerIdRepository()))

@@ -3,7 +3,8 @@
 Behaviour
     Partitions are read in the order of the request (or of the session) until max_bytes is used up; the first batch
     comes whole even when it is larger. When there are fewer than min_bytes, the request waits for up to max_wait_ms;
-    an error of any partition is answered at once. Stored bytes become part of the response by reference.
+    an error of any partition is answered at once. Stored bytes become part of the response by reference. A client that
+    exceeds its consumer_byte_rate gets throttle_time_ms and nothing else.
 
 Version notes
     v0-v1   message format v0, by conversion; v2-v3 message format v1. A partition whose first batch is zstd answers
@@ -28,7 +29,7 @@ Known gaps
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from kafka_protocol.messages.fetch import (
     EpochEndOffset,
@@ -43,6 +44,7 @@ from kafka_server.application.context import RequestContext
 from kafka_server.application.fetch_sessions import FetchSessions, ForgottenPartition, SessionFetch
 from kafka_server.application.message_conversion import MessageConversion
 from kafka_server.application.ports import Clock
+from kafka_server.application.throttle import Throttle
 from kafka_server.domain.errors import (
     DomainError,
     InvalidFetchSessionEpoch,
@@ -66,15 +68,21 @@ _REFUSED_UNREAD = (UnknownTopicOrPartition.code, UnknownTopicId.code, Unsupporte
 class FetchHandlers:
     """Fetch."""
 
-    __slots__ = ("_clock", "_consumer", "_conversion", "_sessions")
+    __slots__ = ("_clock", "_consumer", "_conversion", "_sessions", "_throttle")
 
     def __init__(
-        self, consumer: ConsumerService, sessions: FetchSessions, conversion: MessageConversion, clock: Clock
+        self,
+        consumer: ConsumerService,
+        sessions: FetchSessions,
+        conversion: MessageConversion,
+        clock: Clock,
+        throttle: Throttle,
     ) -> None:
         self._consumer = consumer
         self._sessions = sessions
         self._conversion = conversion
         self._clock = clock
+        self._throttle = throttle
 
     def fetch(self, context: RequestContext, request: FetchRequest) -> FetchResponse | Awaitable[FetchResponse]:
         version = context.api_version
@@ -117,7 +125,33 @@ class FetchHandlers:
         def answer(results: list[ReadResult]) -> FetchResponse:
             return self._answer(version, query, fetch, results)
 
+        if self._throttle.is_on:
+            return self._throttled(context, query, fetch, answer)
         return self._consumer.fetch(query, answer)
+
+    def _throttled(
+        self,
+        context: RequestContext,
+        query: FetchQuery,
+        fetch: SessionFetch,
+        answer: Callable[[list[ReadResult]], FetchResponse],
+    ) -> FetchResponse | Awaitable[FetchResponse]:
+        """As Apache Kafka: never more than the whole quota window holds, and no records at all in a throttled answer,
+        which leaves the session as it was, so that the same records come again after the pause.
+        """
+        bytes_max = self._throttle.fetch_bytes_max(context)
+        if bytes_max is not None:
+            query.size_max = min(query.size_max, bytes_max)
+            query.size_min = min(query.size_min, query.size_max)
+
+        def within_quota(results: list[ReadResult]) -> FetchResponse:
+            pause_ms = self._throttle.fetched(context, sum(len(result.records) for result in results))
+            if pause_ms == 0:
+                return answer(results)
+            session_id = 0 if fetch.session is None else fetch.session.session_id
+            return FetchResponse(throttle_time_ms=pause_ms, session_id=session_id)
+
+        return self._consumer.fetch(query, within_quota)
 
     def _answer(self, version: int, query: FetchQuery, fetch: SessionFetch, results: list[ReadResult]) -> FetchResponse:
         session = fetch.session

@@ -1,10 +1,12 @@
-"""Owns: dynamic configs that live and die with the process. Must never know: what the keys mean, which are legal."""
+"""Owns: configs, credentials and quotas that die with the process. Must never know: which of them are legal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from kafka_server.domain.client_quota import Entity
 from kafka_server.domain.config_def import ResourceType
+from kafka_server.domain.scram import ScramCredential, ScramMechanism
 
 
 class MemoryConfigRepository:
@@ -26,3 +28,45 @@ class MemoryConfigRepository:
             self._configs[resource_type, name] = dict(configs)
         else:
             self._configs.pop((resource_type, name), None)
+
+
+class MemoryScramRepository:
+    """``ScramRepository`` on a dict."""
+
+    __slots__ = ("_credentials",)
+
+    def __init__(self) -> None:
+        self._credentials: dict[tuple[str, ScramMechanism], ScramCredential] = {}
+
+    def get(self, user: str, mechanism: ScramMechanism) -> ScramCredential | None:
+        return self._credentials.get((user, mechanism))
+
+    def users(self) -> Sequence[str]:
+        return sorted({user for user, _ in self._credentials})
+
+    async def change(
+        self,
+        stored: Mapping[tuple[str, ScramMechanism], ScramCredential],
+        deleted: Collection[tuple[str, ScramMechanism]],
+    ) -> None:
+        for key in deleted:
+            self._credentials.pop(key, None)
+        self._credentials.update(stored)
+
+
+class MemoryQuotaRepository:
+    """``QuotaRepository`` on a dict."""
+
+    __slots__ = ("_quotas",)
+
+    def __init__(self) -> None:
+        self._quotas: dict[Entity, dict[str, float]] = {}
+
+    def all(self) -> Mapping[Entity, Mapping[str, float]]:
+        return self._quotas
+
+    async def put(self, entity: Entity, quotas: Mapping[str, float]) -> None:
+        if quotas:
+            self._quotas[entity] = dict(quotas)
+        else:
+            self._quotas.pop(entity, None)

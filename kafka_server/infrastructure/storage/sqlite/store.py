@@ -129,6 +129,23 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) WITHOUT ROWID;
     CREATE INDEX staged_offsets_of_group ON staged_offsets (group_id, topic, partition);
     """,
+    """
+    CREATE TABLE scram_credentials (
+        user TEXT NOT NULL,
+        mechanism INTEGER NOT NULL,
+        salt BLOB NOT NULL,
+        iterations INTEGER NOT NULL,
+        stored_key BLOB NOT NULL,
+        server_key BLOB NOT NULL,
+        PRIMARY KEY (user, mechanism)
+    ) WITHOUT ROWID;
+    CREATE TABLE client_quotas (
+        entity TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value REAL NOT NULL,
+        PRIMARY KEY (entity, key)
+    ) WITHOUT ROWID;
+    """,
 )
 """Each brings the schema one version further; ``PRAGMA user_version`` counts how many have run. Never edit one that was
 released: add the next."""

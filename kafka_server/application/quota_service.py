@@ -1,0 +1,154 @@
+"""Owns: setting and showing client quotas, and what each client did lately. Must never know: the wire, sockets.
+
+Produce and fetch quotas count bytes per second; the request quota counts the share of the one thread that a client's
+requests take, in percent. A pause is as long as it takes to bring the rate back; that of the request quota never
+exceeds one window, as in Apache Kafka.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kafka_server.application.context import RequestContext
+from kafka_server.application.ports import Clock, QuotaRepository
+from kafka_server.application.serial_work import SerialWork
+from kafka_server.application.throttle import Throttle
+from kafka_server.domain.client_quota import (
+    CONSUMER_BYTE_RATE,
+    PRODUCER_BYTE_RATE,
+    REQUEST_PERCENTAGE,
+    Entity,
+    QuotaRate,
+    Sharers,
+    check_quota,
+    find_quota,
+)
+
+log = logging.getLogger("kafka_server.quota")
+
+Change = tuple[str, float | None]
+"""Key and new value, None to remove it."""
+SWEEP_EVERY = 1024
+"""New rates after which those of silent clients are forgotten."""
+
+
+@dataclass(slots=True)
+class QuotaCounters:
+    """Of one key; they only grow."""
+
+    throttled_requests: int = 0
+    pause_ms: int = 0
+
+
+class QuotaService:
+    """The quotas of one broker; an adapter of ``Quotas`` for the throttle, which it switches on while there are any."""
+
+    __slots__ = (
+        "_changing",
+        "_clock",
+        "_new_rates",
+        "_rates",
+        "_repository",
+        "_sample_count",
+        "_throttle",
+        "_window_ms",
+        "counters",
+    )
+
+    def __init__(
+        self, repository: QuotaRepository, clock: Clock, throttle: Throttle, window_ms: int, sample_count: int
+    ) -> None:
+        self._repository = repository
+        self._clock = clock
+        self._throttle = throttle
+        self._window_ms = window_ms
+        self._sample_count = sample_count
+        self._rates: dict[tuple[str, Sharers], QuotaRate] = {}
+        self._new_rates = 0
+        self._changing = SerialWork()
+        self.counters = {key: QuotaCounters() for key in (PRODUCER_BYTE_RATE, CONSUMER_BYTE_RATE, REQUEST_PERCENTAGE)}
+
+    def start(self) -> None:
+        """Keeps what is stored."""
+        self._throttle.switch(self if self._repository.all() else None)
+
+    # ---- showing and setting -----------------------------------------------------------------------------------------
+
+    def all(self) -> Mapping[Entity, Mapping[str, float]]:
+        """Every entity with its quotas."""
+        return self._repository.all()
+
+    async def alter(self, entity: Entity, changes: Sequence[Change], *, validate_only: bool = False) -> None:
+        """Sets and removes quotas of one entity, all or none. Raises InvalidRequest."""
+        for key, value in changes:
+            if value is not None:
+                check_quota(entity, key, value)
+        if not validate_only:
+            await self._changing.run(self._alter(entity, changes))
+
+    async def _alter(self, entity: Entity, changes: Sequence[Change]) -> None:
+        before = self._repository.all().get(entity, {})
+        after = dict(before)
+        for key, value in changes:
+            if value is None:
+                after.pop(key, None)
+            else:
+                after[key] = value
+        if after != before:
+            await self._repository.put(entity, after)
+            self.start()
+            log.info("Quotas of %s are now %s", _named(entity), after or "none")
+
+    # ---- keeping -----------------------------------------------------------------------------------------------------
+
+    def produced(self, context: RequestContext, size: int) -> int:
+        return self._record(PRODUCER_BYTE_RATE, context, size)
+
+    def fetched(self, context: RequestContext, size: int) -> int:
+        """What exceeds the quota is not sent, so it is taken back."""
+        return self._record(CONSUMER_BYTE_RATE, context, size, keep_excess=False)
+
+    def worked(self, context: RequestContext, elapsed_ns: int) -> int:
+        return min(self._record(REQUEST_PERCENTAGE, context, elapsed_ns / 1e7), self._window_ms)
+
+    def fetch_bytes_max(self, context: RequestContext) -> int | None:
+        found = find_quota(self._repository.all(), CONSUMER_BYTE_RATE, *_client(context))
+        return None if found is None else int(found[0] * (self._sample_count - 1) * self._window_ms / 1000)
+
+    def _record(self, key: str, context: RequestContext, amount: float, *, keep_excess: bool = True) -> int:
+        """The pause in ms after this client did that much more; 0 when it is within its quota, or has none."""
+        found = find_quota(self._repository.all(), key, *_client(context))
+        if found is None:
+            return 0
+        quota, sharers = found
+        now_ms = self._clock.steady_ms()
+        rate = self._rates.get((key, sharers))
+        if rate is None:
+            self._forget_silent(now_ms)
+            rate = self._rates[key, sharers] = QuotaRate(self._window_ms, self._sample_count)
+        rate.record(amount, now_ms)
+        pause_ms = rate.pause_ms(quota, now_ms)
+        if pause_ms > 0:
+            if not keep_excess:
+                rate.record(-amount, now_ms)
+            counters = self.counters[key]
+            counters.throttled_requests += 1
+            counters.pause_ms += pause_ms
+        return pause_ms
+
+    def _forget_silent(self, now_ms: int) -> None:
+        """Client ids come from clients, so what is kept for each has to go again."""
+        self._new_rates += 1
+        if self._new_rates % SWEEP_EVERY == 0:
+            self._rates = {key: rate for key, rate in self._rates.items() if not rate.is_idle(now_ms)}
+
+
+def _client(context: RequestContext) -> tuple[str, str]:
+    """User name and client id; the type in front of the principal does not count."""
+    return context.principal.partition(":")[2], context.client_id
+
+
+def _named(entity: Entity) -> str:
+    return ", ".join(f"{kind} {'(default)' if name is None else name}" for kind, name in entity)

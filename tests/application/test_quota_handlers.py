@@ -1,0 +1,238 @@
+"""Client quotas through the wire. Error codes are those that Apache Kafka 4.4 was seen to answer."""
+
+from __future__ import annotations
+
+import pytest
+from kafka_protocol.errors import ErrorCode
+from kafka_protocol.messages import alter_client_quotas as alter_
+from kafka_protocol.messages.alter_client_quotas import AlterClientQuotasRequest, AlterClientQuotasResponse
+from kafka_protocol.messages.describe_client_quotas import (
+    ComponentData,
+    DescribeClientQuotasRequest,
+    DescribeClientQuotasResponse,
+)
+
+from tests.application.admin_house import House
+
+EXACT, DEFAULT, ANY = 0, 1, 2
+Parts = dict[str, str | None]
+RATE = "producer_byte_rate"
+
+
+def entry(parts: Parts, **quotas: float | None) -> alter_.AlterClientQuotasRequestEntryData:
+    """None removes a quota."""
+    return alter_.AlterClientQuotasRequestEntryData(
+        entity=[
+            alter_.AlterClientQuotasRequestEntityData(entity_type=kind, entity_name=n) for kind, n in parts.items()
+        ],
+        ops=[alter_.OpData(key=key, value=value or 0.0, remove=value is None) for key, value in quotas.items()],
+    )
+
+
+async def alter(
+    house: House, *entries: alter_.AlterClientQuotasRequestEntryData, version: int = 1, validate_only: bool = False
+) -> list[int]:
+    request = AlterClientQuotasRequest(entries=list(entries), validate_only=validate_only)
+    response = await house.ask("alter_client_quotas", request, AlterClientQuotasResponse, version)
+    return [each.error_code for each in response.entries]
+
+
+async def ask(
+    house: House, *components: tuple[str, int, str | None], strict: bool = False, version: int = 1
+) -> DescribeClientQuotasResponse:
+    listed = [ComponentData(entity_type=kind, match_type=how, match=name) for kind, how, name in components]
+    request = DescribeClientQuotasRequest(components=listed, strict=strict)
+    response = await house.ask("describe_client_quotas", request, DescribeClientQuotasResponse, version)
+    assert isinstance(response, DescribeClientQuotasResponse)
+    return response
+
+
+async def describe(house: House, *components: tuple[str, int, str | None], strict: bool = False) -> list[Parts]:
+    response = await ask(house, *components, strict=strict)
+    return [{part.entity_type: part.entity_name for part in each.entity} for each in response.entries or []]
+
+
+@pytest.mark.parametrize("version", [0, 1])
+async def test_quotas_of_an_entity_are_set_changed_and_removed(version: int) -> None:
+    house = House()
+    ann: Parts = {"user": "ann", "client-id": None}
+
+    assert await alter(house, entry(ann, producer_byte_rate=1000, request_percentage=12.5), version=version) == [0]
+    assert await alter(house, entry(ann, producer_byte_rate=None, consumer_byte_rate=5), version=version) == [0]
+
+    (found,) = (await ask(house, version=version)).entries or []
+    assert {part.entity_type: part.entity_name for part in found.entity} == ann
+    assert [(each.key, each.value) for each in found.values] == [
+        ("consumer_byte_rate", 5),
+        ("request_percentage", 12.5),
+    ]
+
+
+async def test_an_entity_without_quotas_is_gone_and_removing_again_is_fine() -> None:
+    house = House()
+    await alter(house, entry({"user": "ann"}, producer_byte_rate=1))
+
+    assert await alter(house, entry({"user": "ann"}, producer_byte_rate=None)) == [0]
+    assert await alter(house, entry({"user": "ann"}, producer_byte_rate=None, nope=None)) == [0]
+    assert await describe(house) == []
+
+
+async def test_a_dry_run_checks_and_changes_nothing() -> None:
+    house = House()
+    good, bad = entry({"user": "a"}, producer_byte_rate=1), entry({"user": "b"}, producer_byte_rate=-1)
+
+    assert await alter(house, good, bad, validate_only=True) == [ErrorCode.NONE, ErrorCode.INVALID_REQUEST]
+    assert await describe(house) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        entry({"user": "a"}, nope=1),
+        entry({"user": "a"}, producer_byte_rate=1.5),
+        entry({"user": "a"}, producer_byte_rate=5, consumer_byte_rate=-5),
+        entry({"nope": "a"}, producer_byte_rate=1),
+        entry({}, producer_byte_rate=1),
+        entry({"user": ""}, producer_byte_rate=1),
+        entry({"user": "a", "ip": "1.2.3.4"}, producer_byte_rate=1),
+        entry({"user": "a"}, connection_creation_rate=1),
+        entry({"ip": "1.2.3.4"}, producer_byte_rate=1),
+    ],
+)
+async def test_what_is_wrong_with_an_entity_does_not_hinder_the_others(
+    wrong: alter_.AlterClientQuotasRequestEntryData,
+) -> None:
+    house = House()
+
+    assert await alter(house, wrong, entry({"user": "z"}, producer_byte_rate=1)) == [ErrorCode.INVALID_REQUEST, 0]
+    assert await describe(house) == [{"user": "z"}]
+
+
+async def test_an_entity_or_a_key_that_is_given_twice_is_refused() -> None:
+    house = House()
+    once, again = entry({"user": "a"}, producer_byte_rate=1), entry({"user": "a"}, producer_byte_rate=2)
+    twice = entry({"user": "b"}, producer_byte_rate=1)
+    twice.ops *= 2
+
+    assert await alter(house, once, again, twice) == [ErrorCode.INVALID_REQUEST] * 2
+    assert await describe(house) == []
+
+
+@pytest.mark.parametrize(
+    ("components", "strict", "found"),
+    [
+        ([], False, ["ann", "ann+app", "ann+default", "default", "app"]),
+        ([], True, []),
+        ([("user", EXACT, "ann")], False, ["ann", "ann+app", "ann+default"]),
+        ([("user", EXACT, "ann")], True, ["ann"]),
+        ([("user", DEFAULT, None)], False, ["default"]),
+        ([("user", ANY, None)], False, ["ann", "ann+app", "ann+default", "default"]),
+        ([("user", ANY, None), ("client-id", DEFAULT, None)], False, ["ann+default"]),
+        ([("client-id", EXACT, "app")], True, ["app"]),
+        ([("user", EXACT, "")], False, []),
+        ([("ip", ANY, None)], False, []),
+    ],
+)
+async def test_a_filter_names_types_that_an_entity_must_have(
+    components: list[tuple[str, int, str | None]], strict: bool, found: list[str]
+) -> None:
+    house = House()
+    entities: dict[str, Parts] = {
+        "ann": {"user": "ann"},
+        "ann+app": {"client-id": "app", "user": "ann"},
+        "ann+default": {"client-id": None, "user": "ann"},
+        "default": {"user": None},
+        "app": {"client-id": "app"},
+    }
+    await alter(house, *(entry(parts, producer_byte_rate=1) for parts in entities.values()))
+
+    assert await describe(house, *components, strict=strict) == [entities[name] for name in found]
+
+
+@pytest.mark.parametrize(
+    ("components", "code"),
+    [
+        ([("nope", ANY, None)], ErrorCode.UNSUPPORTED_VERSION),
+        ([("", ANY, None)], ErrorCode.INVALID_REQUEST),
+        ([("user", 3, None)], ErrorCode.INVALID_REQUEST),
+        ([("user", -1, None)], ErrorCode.INVALID_REQUEST),
+        ([("user", EXACT, None)], ErrorCode.INVALID_REQUEST),
+        ([("user", DEFAULT, "x")], ErrorCode.INVALID_REQUEST),
+        ([("user", ANY, "x")], ErrorCode.INVALID_REQUEST),
+        ([("user", ANY, None), ("user", ANY, None)], ErrorCode.INVALID_REQUEST),
+        ([("ip", ANY, None), ("user", ANY, None)], ErrorCode.INVALID_REQUEST),
+    ],
+)
+async def test_a_filter_that_contradicts_itself_is_refused(
+    components: list[tuple[str, int, str | None]], code: int
+) -> None:
+    response = await ask(House(), *components)
+
+    assert (response.error_code, response.entries) == (code, None)
+
+
+# ---- keeping quotas ----------------------------------------------------------------------------------------------
+
+
+async def test_the_throttle_is_on_only_while_there_are_quotas() -> None:
+    house = House()
+    assert not house.throttle.is_on
+
+    await alter(house, entry({"user": "ann"}, producer_byte_rate=1))
+    assert house.throttle.is_on
+
+    await alter(house, entry({"user": "ann"}, producer_byte_rate=None))
+    assert not house.throttle.is_on
+
+
+async def test_a_producer_that_exceeds_its_rate_pauses_until_it_is_back() -> None:
+    house = House()
+    house.context.client_id = "app"
+    await alter(house, entry({"client-id": "app"}, producer_byte_rate=1000))
+
+    assert house.quotas.produced(house.context, 10_000) == 0
+    assert house.quotas.produced(house.context, 5_000) == 5000
+    house.clock.advance(11_000)
+    assert house.quotas.produced(house.context, 5_000) == 0
+
+
+async def test_a_fetch_over_the_quota_does_not_count_because_it_is_not_sent() -> None:
+    house = House()
+    house.context.client_id = "app"
+    await alter(house, entry({"client-id": "app"}, consumer_byte_rate=1000))
+
+    assert house.quotas.fetch_bytes_max(house.context) == 10_000
+    assert house.quotas.fetched(house.context, 15_000) == 5000
+    assert house.quotas.fetched(house.context, 10_000) == 0
+
+
+async def test_the_request_quota_counts_the_share_of_the_thread_and_its_pause_is_at_most_one_window() -> None:
+    house = House()
+    house.context.client_id = "app"
+    await alter(house, entry({"client-id": None}, request_percentage=1))
+    millisecond_ns = 1_000_000
+
+    assert house.quotas.worked(house.context, 100 * millisecond_ns) == 0  # 1 % of ten seconds
+    assert house.quotas.worked(house.context, 5 * millisecond_ns) == 500
+    assert house.quotas.worked(house.context, 1000 * millisecond_ns) == 1000
+
+
+async def test_users_share_the_quota_that_belongs_to_the_user() -> None:
+    house = House()
+    await alter(house, entry({"user": None}, producer_byte_rate=1000))
+
+    house.context.client_id = "one"
+    assert house.quotas.produced(house.context, 10_000) == 0
+    house.context.client_id = "two"
+    assert house.quotas.produced(house.context, 1_000) > 0
+
+
+async def test_rates_of_silent_clients_are_forgotten() -> None:
+    house = House()
+    await alter(house, entry({"client-id": None}, producer_byte_rate=1000))
+    for serial in range(2000):
+        house.context.client_id = str(serial)
+        house.quotas.produced(house.context, 1)
+        house.clock.advance(100)
+
+    assert len(house.quotas._rates) < 1200

@@ -1,0 +1,116 @@
+"""Quotas over a socket: the answer comes at once and tells of the pause, then the connection is not heard (KIP-219)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from kafka_protocol.messages import alter_client_quotas as acq
+from kafka_protocol.messages.create_topics import CreateTopicsRequest, CreateTopicsResponse
+from kafka_protocol.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
+from kafka_protocol.messages.metadata import MetadataRequest, MetadataResponse
+from kafka_protocol.messages.produce import (
+    PartitionProduceData,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceData,
+)
+
+from kafka_server.testing.broker import threaded_broker
+from tests.application.admin_house import wanted
+from tests.differential.raw_client import RawClient
+from tests.domain.batches import batch, messages
+
+CLIENT_ID = "d"
+"""What the raw client calls itself."""
+
+
+@pytest.fixture
+def client() -> Iterator[RawClient]:
+    with threaded_broker() as broker, RawClient(broker.bootstrap) as client:
+        client.ask(CreateTopicsRequest(topics=[wanted("orders", 1, 1)]), CreateTopicsResponse, 7)
+        yield client
+
+
+def limit(client: RawClient, key: str, value: float) -> None:
+    entity = [acq.AlterClientQuotasRequestEntityData(entity_type="client-id", entity_name=CLIENT_ID)]
+    entry = acq.AlterClientQuotasRequestEntryData(entity=entity, ops=[acq.OpData(key=key, value=value)])
+    answer = client.ask(acq.AlterClientQuotasRequest(entries=[entry]), acq.AlterClientQuotasResponse, 1)
+    assert [each.error_code for each in answer.entries] == [0]
+
+
+def produce(size: int, acks: int = 1) -> ProduceRequest:
+    records = batch(*messages(1, size=size))
+    data = TopicProduceData(name="orders", partition_data=[PartitionProduceData(index=0, records=records)])
+    return ProduceRequest(acks=acks, timeout_ms=5000, topic_data=[data])
+
+
+def fetch(client: RawClient, offset: int, session_id: int = 0, epoch: int = -1) -> FetchResponse:
+    partition = FetchPartition(partition=0, fetch_offset=offset, partition_max_bytes=1 << 20)
+    topics = [FetchTopic(topic="orders", partitions=[partition])] if epoch <= 0 else []
+    request = FetchRequest(
+        max_wait_ms=0, min_bytes=0, max_bytes=1 << 20, session_id=session_id, session_epoch=epoch, topics=topics
+    )
+    return client.ask(request, FetchResponse, 12)
+
+
+def size(response: FetchResponse) -> int:
+    return sum(len(part.records or b"") for topic in response.responses for part in topic.partitions)
+
+
+def seconds_until_answered(client: RawClient) -> float:
+    started = time.monotonic()
+    client.ask(MetadataRequest(topics=[]), MetadataResponse, 12)
+    return time.monotonic() - started
+
+
+def test_without_quota_nothing_is_throttled(client: RawClient) -> None:
+    assert client.ask(produce(100_000), ProduceResponse, 9).throttle_time_ms == 0
+    assert fetch(client, 0).throttle_time_ms == 0
+
+
+def test_a_producer_is_told_its_pause_at_once_and_then_not_heard(client: RawClient) -> None:
+    limit(client, "producer_byte_rate", 100_000)
+
+    started = time.monotonic()
+    told_ms = client.ask(produce(1_050_000 - 200), ProduceResponse, 9).throttle_time_ms
+    answered_s = time.monotonic() - started
+
+    # 10.5 s worth of quota within windows of 10 s.
+    assert 450 <= told_ms <= 550
+    assert answered_s < told_ms / 1000
+    assert seconds_until_answered(client) >= told_ms / 1000 - 0.1
+
+
+def test_a_producer_that_wants_no_answer_is_not_heard_either(client: RawClient) -> None:
+    limit(client, "producer_byte_rate", 100_000)
+
+    client.send(produce(1_040_000, acks=0), 9)
+
+    assert seconds_until_answered(client) > 0.3
+
+
+def test_a_fetch_over_the_quota_brings_no_records_and_they_come_after_the_pause(client: RawClient) -> None:
+    for _ in range(3):
+        client.ask(produce(52_000), ProduceResponse, 9)
+    limit(client, "consumer_byte_rate", 10_000)
+    first = fetch(client, 0, epoch=0)  # opens a session
+
+    throttled = fetch(client, 1, first.session_id, epoch=1)
+    again = fetch(client, 1, first.session_id, epoch=2)
+
+    # A fetch is cut to what ten windows hold, here to one batch; the second one exceeds them by about 4 %.
+    assert (first.throttle_time_ms, size(first) > 52_000) == (0, True)
+    assert 0 < throttled.throttle_time_ms < 2000
+    assert (throttled.responses, throttled.session_id, throttled.error_code) == ([], first.session_id, 0)
+    assert again.error_code == 0
+
+
+def test_requests_may_take_their_share_of_the_thread(client: RawClient) -> None:
+    limit(client, "request_percentage", 0.0005)
+
+    told = [client.ask(MetadataRequest(topics=[]), MetadataResponse, 12).throttle_time_ms for _ in range(40)]
+
+    assert max(told) > 0
+    assert max(told) <= 1000
