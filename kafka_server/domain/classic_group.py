@@ -185,6 +185,26 @@ class ClassicGroup:
         return self.state.value
 
     @property
+    def type_name(self) -> str:
+        return values.CLASSIC
+
+    @property
+    def protocol_type(self) -> str:
+        return self.roster.protocol_type or ""
+
+    @property
+    def member_count(self) -> int:
+        return len(self.roster.members)
+
+    @property
+    def is_dead(self) -> bool:
+        return self.state is State.DEAD
+
+    @property
+    def is_empty(self) -> bool:
+        return self.state is State.EMPTY
+
+    @property
     def is_abandoned(self) -> bool:
         return self.state is State.EMPTY and not self.roster.pending
 
@@ -193,7 +213,14 @@ class ClassicGroup:
         return self.roster.protocol_type == CONSUMER_PROTOCOL_TYPE
 
     def validate_offset_commit(
-        self, member_id: str, instance_id: str | None, generation: int, now_ms: int, *, transactional: bool = False
+        self,
+        member_id: str,
+        instance_id: str | None,
+        generation: int,
+        now_ms: int,
+        *,
+        transactional: bool = False,
+        knows_epochs: bool = True,
     ) -> None:
         """Raises what the commit deserves; a valid one by a member counts as a sign of life (Stable and Preparing)."""
         if self.state is State.DEAD:
@@ -210,6 +237,10 @@ class ClassicGroup:
             raise UnknownMemberId
         if not transactional and self.state is State.COMPLETING_REBALANCE:
             raise RebalanceInProgress
+
+    def validate_offset_fetch(self, member_id: str | None, epoch: int) -> None:
+        if self.state is State.DEAD:
+            raise GroupIdNotFound
 
     def validate_offset_delete(self) -> None:
         if self.state is State.DEAD:
@@ -244,6 +275,24 @@ class ClassicGroup:
         self.topics = self._read_topics()
         if len(self.roster.members) > self.limits.size_max:
             self._start_rebalance("the group is larger than group.max.size", now_ms)
+
+    # ---- moving between the protocols (KIP-848) ----------------------------------------------------------------------
+
+    def adopt_protocol(self) -> None:
+        """Decides the protocol of a group that came from the consumer protocol, where there is none."""
+        self.protocol_name = self.roster.select_protocol()
+        self.topics = self._read_topics()
+
+    def dissolve(self) -> Sequence[Effect]:
+        """A consumer group takes over: whoever waits is told to join again, and meets that group then."""
+        for member in self.roster.members.values():
+            self._refuse_waiting(member, RebalanceInProgress, member.member_id)
+        return self._take_effects()
+
+    def request_rebalance(self, reason: str, now_ms: int) -> Sequence[Effect]:
+        """Opens the join barrier of a stable group."""
+        self._start_rebalance(reason, now_ms)
+        return self._take_effects()
 
     # ---- joining ---------------------------------------------------------------------------------------------------
 

@@ -1,16 +1,23 @@
-"""Owns: what of a classic group survives a restart, and how a group comes back from it. Must never know: storage.
+"""Owns: what of a group survives a restart, and how a group comes back from it. Must never know: storage.
 
 Whoever waited in a JoinGroup or SyncGroup is gone after a restart and asks again; waits are not part of a snapshot.
+Members of a consumer group go on in their epochs, as if nothing had happened.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kafka_server.domain.assignors import TopicPartitions
 from kafka_server.domain.classic_group import ClassicGroup
+from kafka_server.domain.consumer_group import ConsumerGroup
+from kafka_server.domain.consumer_member import ConsumerMember
+from kafka_server.domain.consumer_roster import TopicCatalog
 from kafka_server.domain.group_roster import Member
 from kafka_server.domain.group_states import State
-from kafka_server.domain.group_values import GroupLimits, Protocols
+from kafka_server.domain.group_subscription import FoundTopics
+from kafka_server.domain.group_values import ConsumerLimits, GroupLimits, Protocols
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,8 +43,58 @@ class GroupSnapshot:
     members: tuple[MemberSnapshot, ...]
 
 
-def take(group: ClassicGroup) -> GroupSnapshot:
+@dataclass(slots=True, frozen=True)
+class ConsumerGroupSnapshot:
+    group_id: str
+    epoch: int
+    target_epoch: int
+    assigned_at_ms: int
+    metadata_hash: bytes
+    members: tuple[ConsumerMember, ...]
+    targets: Mapping[str, TopicPartitions]
+    """By member id."""
+    found: tuple[FoundTopics, ...]
+
+
+AnySnapshot = GroupSnapshot | ConsumerGroupSnapshot
+
+
+def take_any(group: ClassicGroup | ConsumerGroup) -> AnySnapshot:
     """The group as it is now."""
+    return take(group) if isinstance(group, ClassicGroup) else take_consumer(group)
+
+
+def take_consumer(group: ConsumerGroup) -> ConsumerGroupSnapshot:
+    """The consumer group as it is now."""
+    return ConsumerGroupSnapshot(
+        group.group_id,
+        group.epoch,
+        group.target_epoch,
+        group.assigned_at_ms,
+        group.metadata_hash,
+        tuple(group.roster.members.values()),
+        dict(group.targets),
+        tuple(group.subscription.found.values()),
+    )
+
+
+def restore_consumer(
+    snapshot: ConsumerGroupSnapshot, limits: ConsumerLimits, catalog: TopicCatalog, now_ms: int
+) -> ConsumerGroup:
+    """The consumer group as it was stored; sessions start anew."""
+    group = ConsumerGroup(snapshot.group_id, limits, catalog)
+    group.epoch, group.target_epoch = snapshot.epoch, snapshot.target_epoch
+    group.assigned_at_ms, group.metadata_hash = snapshot.assigned_at_ms, snapshot.metadata_hash
+    for member in snapshot.members:
+        group.roster.put(member)
+    group.targets = dict(snapshot.targets)
+    group.subscription.found = {found.pattern: found for found in snapshot.found}
+    group.resume(now_ms)
+    return group
+
+
+def take(group: ClassicGroup) -> GroupSnapshot:
+    """The classic group as it is now."""
     members = tuple(
         MemberSnapshot(
             m.member_id,

@@ -8,13 +8,16 @@ it called, later, through an ``AnswerJoin`` or ``AnswerSync`` effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from kafka_server.domain.committed_offset import CommittedOffset
 
 INT32_MAX = 2**31 - 1
+CLASSIC = "classic"
+CONSUMER = "consumer"
+"""The types of groups, as ListGroups spells them."""
 
 Protocols = tuple[tuple[str, bytes], ...]
 """The protocols that a member supports with their opaque metadata, best first."""
@@ -35,6 +38,27 @@ class GroupLimits:
     """``group.initial.rebalance.delay.ms``: how long an empty group waits for more members after its first one."""
     new_member_join_timeout_ms: int = 300_000
     """How long a new member may wait in its first JoinGroup; it knows no member id yet and cannot send heartbeats."""
+
+
+@dataclass(slots=True, frozen=True)
+class ConsumerLimits:
+    """The settings that a consumer group obeys; some can be set for a single group, and change while it lives."""
+
+    size_max: int = INT32_MAX
+    """``group.consumer.max.size``"""
+    session_timeout_ms: int = 45_000
+    heartbeat_interval_ms: int = 5_000
+    assignment_interval_ms: int = 1_000
+    """Shortest time between two assignments, so that a crowd of newcomers costs one."""
+    regex_refresh_interval_ms: int = 600_000
+    assignors: tuple[str, ...] = ("uniform", "range")
+    """The first one counts when no member prefers another."""
+    may_upgrade: bool = True
+    """``group.consumer.migration.policy``: a classic group with members may become a consumer group ..."""
+    may_downgrade: bool = True
+    """... and the other way round; with neither, classic members cannot join a consumer group at all."""
+    classic: GroupLimits = field(default_factory=GroupLimits)
+    """What the group obeys once it was downgraded."""
 
 
 # ---- what members ask and are answered -----------------------------------------------------------------------------
@@ -115,8 +139,38 @@ class LeavingMember:
     reason: str | None = None
 
 
+@dataclass(slots=True, frozen=True)
+class HeartbeatCommand:
+    """ConsumerGroupHeartbeat: a member of a consumer group (KIP-848) says what is new with it. None: nothing is."""
+
+    member_id: str
+    epoch: int
+    """0 to join, -1 to leave, -2 to be away for a while (static members), else the epoch that it is in."""
+    instance_id: str | None = None
+    rack_id: str | None = None
+    client_id: str = ""
+    client_host: str = ""
+    rebalance_timeout_ms: int | None = None
+    topics: frozenset[str] | None = None
+    pattern: str | None = None
+    assignor: str | None = None
+    owned: Mapping[bytes, frozenset[int]] | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class HeartbeatResult:
+    error_code: int = 0
+    error_message: str | None = None
+    member_id: str | None = None
+    epoch: int = 0
+    heartbeat_interval_ms: int = 0
+    assigned: Mapping[bytes, Collection[int]] | None = None
+    """What the member may use from now on; None when that is as it was."""
+
+
 JoinAnswer = Callable[[JoinResult], None]
 SyncAnswer = Callable[[SyncResult], None]
+HeartbeatAnswer = Callable[[HeartbeatResult], None]
 
 # ---- what a group tells the world ----------------------------------------------------------------------------------
 
@@ -139,6 +193,12 @@ class AnswerSync:
 
 
 @dataclass(slots=True, frozen=True)
+class AnswerHeartbeat:
+    answer: HeartbeatAnswer
+    result: HeartbeatResult
+
+
+@dataclass(slots=True, frozen=True)
 class RebalanceStarted:
     reason: str
 
@@ -155,8 +215,29 @@ class GenerationFormed:
 
 
 @dataclass(slots=True, frozen=True)
+class TargetAssigned:
+    """The coordinator computed who should have what in a consumer group (KIP-848)."""
+
+    epoch: int
+    assignor: str
+    member_count: int
+
+
+@dataclass(slots=True, frozen=True)
+class DowngradeDue:
+    """Only members are left that speak the classic protocol: the group has to go on as a classic one.
+
+    The consumer group itself is unchanged; who replaces it leaves out ``without``.
+    """
+
+    without: frozenset[str]
+    reason: str | None
+    """Why the classic group has to rebalance at once; None when its members have what they should."""
+
+
+@dataclass(slots=True, frozen=True)
 class GroupStabilized:
-    """The leader's assignment is in place."""
+    """Every member has what it should have."""
 
     generation: int
 
@@ -177,8 +258,11 @@ Effect = (
     StoreGroup
     | AnswerJoin
     | AnswerSync
+    | AnswerHeartbeat
     | RebalanceStarted
     | GenerationFormed
+    | TargetAssigned
+    | DowngradeDue
     | GroupStabilized
     | GroupEmptied
     | MembersRemoved
@@ -186,6 +270,10 @@ Effect = (
 Effects = Sequence[Effect]
 
 # ---- what every kind of group can say ------------------------------------------------------------------------------
+
+
+PartitionCheck = Callable[[bytes, int], None]
+"""Raises the DomainError that a commit for this partition (topic id, index) deserves."""
 
 
 class Group(Protocol):
@@ -198,10 +286,34 @@ class Group(Protocol):
     def state_name(self) -> str:
         """As ListGroups and DescribeGroups spell it."""
 
+    @property
+    def type_name(self) -> str:
+        """``classic`` or ``consumer``, as ListGroups spells it."""
+
+    @property
+    def protocol_type(self) -> str:
+        """What the members are; ``consumer`` almost always, empty for offsets without members."""
+
+    @property
+    def member_count(self) -> int: ...
+
     def validate_offset_commit(
-        self, member_id: str, instance_id: str | None, generation: int, now_ms: int, *, transactional: bool = False
-    ) -> None:
-        """Raises the DomainError that a commit by that member in that generation deserves."""
+        self,
+        member_id: str,
+        instance_id: str | None,
+        generation: int,
+        now_ms: int,
+        *,
+        transactional: bool = False,
+        knows_epochs: bool = True,
+    ) -> PartitionCheck | None:
+        """Raises the DomainError that a commit by that member in that generation (or member epoch) deserves.
+
+        When that depends on the partition, it returns the check that has to be made for each.
+        """
+
+    def validate_offset_fetch(self, member_id: str | None, epoch: int) -> None:
+        """Raises the DomainError that a member deserves who asks for offsets with an epoch (OffsetFetch v9+)."""
 
     def validate_offset_delete(self) -> None:
         """Raises NonEmptyGroup when somebody may be using the offsets and we cannot tell which."""
