@@ -65,6 +65,9 @@ class Settings:
     """``ack``: an answer waits for a sync; ``os``: the page cache is enough."""
     recovery_threads: int
     checkpoint_interval_ms: int
+    cleaner_backoff_ms: int
+    """-1: compaction is turned off."""
+    cleaner_bytes_per_second_max: float
     request_size_max: int
     half_frame_bytes_max: int
     """-1: the server's own default."""
@@ -243,6 +246,8 @@ def _settings(given: Mapping[str, Given]) -> Settings:
         flush=read.text("flush"),
         recovery_threads=read.whole("num.recovery.threads.per.data.dir"),
         checkpoint_interval_ms=read.whole("log.flush.offset.checkpoint.interval.ms"),
+        cleaner_backoff_ms=read.whole("log.cleaner.backoff.ms") if read.value("log.cleaner.enable") else -1,
+        cleaner_bytes_per_second_max=float(str(read.value("log.cleaner.io.max.bytes.per.second"))),
         request_size_max=read.whole("socket.request.max.bytes"),
         half_frame_bytes_max=read.whole("queued.max.request.bytes"),
         connections_max=read.whole("max.connections"),

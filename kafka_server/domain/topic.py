@@ -58,6 +58,14 @@ class TopicSettings:
     """``flush.ms``: under ``flush=os``, how long a record may be unsynced."""
     file_delete_delay_ms: int = 60_000
     """``file.delete.delay.ms``: how long a dropped file stays on disk under its ``.deleted`` name."""
+    min_cleanable_dirty_ratio: float = 0.5
+    """``min.cleanable.dirty.ratio``: share of records not compacted yet at which compaction is worth a pass."""
+    delete_retention_ms: int = 86_400_000
+    """``delete.retention.ms``: how long a tombstone stays after the first pass that met it."""
+    min_compaction_lag_ms: int = 0
+    """``min.compaction.lag.ms``: how long every record stays at least."""
+    max_compaction_lag_ms: int = _TIME_MAX
+    """``max.compaction.lag.ms``: how long a record may go uncompacted at most."""
     takes_batches_as_they_come: bool = field(init=False)
     """True when nothing in these settings makes the broker look into the records of a batch, or change its header
     behind the checksum. Derived; the hot path asks for nothing else."""

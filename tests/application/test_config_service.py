@@ -37,6 +37,10 @@ TOPIC_CONFIGS: list[tuple[str, str, str, Any]] = [
     ("flush.messages", "14", "flush_messages", 14),
     ("flush.ms", "15", "flush_ms", 15),
     ("file.delete.delay.ms", "16", "file_delete_delay_ms", 16),
+    ("min.cleanable.dirty.ratio", "0.25", "min_cleanable_dirty_ratio", 0.25),
+    ("delete.retention.ms", "17", "delete_retention_ms", 17),
+    ("min.compaction.lag.ms", "18", "min_compaction_lag_ms", 18),
+    ("max.compaction.lag.ms", "19", "max_compaction_lag_ms", 19),
 ]
 
 

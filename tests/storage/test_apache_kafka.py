@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from kafka_protocol.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
 
 from kafka_server.testing.broker import threaded_broker

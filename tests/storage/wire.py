@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 R_co = TypeVar("R_co", covariant=True)
 
 
 class Request(Protocol):
-    api_key: Any
+    @property
+    def api_key(self) -> int: ...
 
     def encode(self, version: int, /) -> bytes: ...
 

@@ -90,6 +90,8 @@ class DataFolder:
     has_recovery_points: bool
     recovery_points: dict[Key, int]
     log_starts: dict[Key, int]
+    cleaner_offsets: dict[Key, int]
+    """Below these offsets compaction has been."""
     writing: threading.Lock = field(default_factory=threading.Lock)
     """Held while a checkpoint is written: two threads must not share its temporary name. Never taken on the event loop,
     which would wait for the device then."""
@@ -150,6 +152,12 @@ class DataFolder:
             # As in Kafka, only those are listed that the name of the first segment does not tell.
             listed = {key: offset for key, offset in list(self.log_starts.items()) if offset > 0}
             write_offsets(self.disk, os.path.join(self.path, names.LOG_STARTS), listed)
+
+    def write_cleaner_offset(self, key: Key, offset: int) -> None:
+        """Notes how far compaction came in a partition."""
+        with self.writing:
+            self.cleaner_offsets[key] = offset
+            write_offsets(self.disk, os.path.join(self.path, names.CLEANER_OFFSETS), self.cleaner_offsets)
 
     def write_high_watermarks(self, offsets: Mapping[Key, int]) -> None:
         """For Kafka's tools; with one replica nothing here reads it."""
@@ -220,6 +228,7 @@ def _open_folder(disk: Disk, path: str) -> tuple[DataFolder, dict[str, str]]:
         has_recovery_points=disk.read_file(points_path) is not None,
         recovery_points=_offsets(disk, points_path),
         log_starts=_offsets(disk, os.path.join(path, names.LOG_STARTS)),
+        cleaner_offsets=_offsets(disk, os.path.join(path, names.CLEANER_OFFSETS)),
     )
     return folder, meta
 

@@ -12,7 +12,7 @@ import errno
 import logging
 import os
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -70,6 +70,7 @@ class DiskPartitionLog:
         "_unflushed",
         "_unflushed_timer",
         "folder",
+        "is_retired",
         "recovery_point",
     )
 
@@ -93,6 +94,7 @@ class DiskPartitionLog:
         self._epoch_written = -1
         self._unflushed = 0
         self._unflushed_timer = False
+        self.is_retired = False
         self.recovery_point = partition.log_end_offset
         """Everything below is synced, indexes of full segments included."""
 
@@ -127,7 +129,10 @@ class DiskPartitionLog:
         if segment.first_append_ms < 0:
             return False
         age_ms = (max_timestamp if max_timestamp >= 0 else now_ms) - segment.first_append_ms
-        return age_ms > self._topic.settings.segment_ms
+        settings = self._topic.settings
+        # The segment that is appended to is not compacted, so it may not grow older than records may wait for that.
+        lag_ms = settings.max_compaction_lag_ms if settings.cleanup_compact else settings.segment_ms
+        return age_ms > min(settings.segment_ms, lag_ms)
 
     def _refusal(self, error: OSError) -> StorageError:
         """A full disk refuses this batch and may take the next one; any other failure of a write ends the broker."""
@@ -308,11 +313,37 @@ class DiskPartitionLog:
                 renamed.append(path + names.DELETED)
         disk.sync_folder(self.folder)
 
+        self._loop.call_soon_threadsafe(self.remove_later, renamed)
+
+    def remove_later(self, paths: list[str]) -> None:
+        """Removes files that were renamed to ``.deleted``, after ``file.delete.delay.ms``."""
+        disk = self._around.disk
+
         def remove() -> None:
-            for path in renamed:
+            for path in paths:
                 disk.remove(path)
 
-        self._loop.call_soon_threadsafe(self._around.later, self._topic.settings.file_delete_delay_ms, remove)
+        self._around.later(self._topic.settings.file_delete_delay_ms, remove)
+
+    # ---- compaction --------------------------------------------------------------------------------------------------
+
+    def segments(self) -> list[Segment]:
+        """The segments as they are now, the one that is appended to last."""
+        return list(self._segments)
+
+    def swap_in(self, old: Sequence[Segment], new: Segment) -> bool:
+        """Reads from ``new`` instead of ``old`` from now on; False when some of them are no longer there."""
+        segments = self._segments
+        if self.is_retired or old[0] not in segments:
+            return False
+        first = segments.index(old[0])
+        if segments[first : first + len(old)] != list(old) or first + len(old) == len(segments):
+            return False
+        segments[first : first + len(old)] = [new]
+        self._base_offsets[first : first + len(old)] = [new.base_offset]
+        return True
+
+    # ---- retention ---------------------------------------------------------------------------------------------------
 
     def retention_offset(self, keep_bytes: int, keep_after_ms: int, end_offset: int) -> int:
         result = 0
@@ -361,6 +392,7 @@ class DiskPartitionLog:
 
     async def retire(self) -> None:
         """The partition is deleted: what was not written yet never will be."""
+        self.is_retired = True
         await self.settle()
         self._dirty.clear()
         self._chores.clear()

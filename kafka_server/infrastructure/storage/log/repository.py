@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -26,6 +26,7 @@ from kafka_server.infrastructure.storage.log.checkpoints import (
     write_partition_metadata,
 )
 from kafka_server.infrastructure.storage.log.commit import Committer
+from kafka_server.infrastructure.storage.log.compactor import Cleanable, CompactionSettings, Compactor
 from kafka_server.infrastructure.storage.log.folders import DataFolder, Key
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog, Surroundings
 from kafka_server.infrastructure.storage.log.recovery import Progress, Remembered, open_segments
@@ -57,7 +58,7 @@ class _Place:
 
     def __init__(self, folder: DataFolder, writers: ThreadPoolExecutor, fail: Callable[[BaseException], None]) -> None:
         self.folder = folder
-        self.logs: dict[Key, tuple[DiskPartitionLog, Partition]] = {}
+        self.logs: dict[Key, tuple[DiskPartitionLog, Partition, Topic]] = {}
         self.opening = 0
         """Logs that are about to be here."""
         self.unopened = set(folder.partitions()) if not folder.clean else set()
@@ -75,9 +76,9 @@ class _Place:
 
     def write_checkpoints(self) -> None:
         logs = list(self.logs.items())
-        self.folder.write_recovery_points({key: opened.recovery_point for key, (opened, _) in logs})
-        self.folder.write_high_watermarks({key: partition.high_watermark for key, (_, partition) in logs})
-        self.folder.write_log_starts({key: partition.log_start_offset for key, (_, partition) in logs})
+        self.folder.write_recovery_points({key: opened.recovery_point for key, (opened, _, _) in logs})
+        self.folder.write_high_watermarks({key: partition.high_watermark for key, (_, partition, _) in logs})
+        self.folder.write_log_starts({key: partition.log_start_offset for key, (_, partition, _) in logs})
 
 
 class DiskLogRepository:
@@ -92,9 +93,11 @@ class DiskLogRepository:
         on_failure: Callable[[BaseException], None],
         checkpoint_interval_ms: int = 60_000,
         recovery_threads: int = 2,
+        compaction: CompactionSettings | None = None,
         progress: Progress = lambda size: None,
     ) -> None:
-        """``recovery_threads``: how many partitions of one folder are checked at the same time after a crash."""
+        """``recovery_threads``: how many partitions of one folder are checked at the same time after a crash.
+        Without ``compaction`` no topic is compacted."""
         self._clock = clock
         self._checkpoint_interval_ms = checkpoint_interval_ms
         self._recovering = asyncio.Semaphore(recovery_threads * len(folders))
@@ -109,12 +112,18 @@ class DiskLogRepository:
         for folder in folders:
             folder.mark_in_use()
         self._timers: set[Timer] = set()
+        self._compactor = Compactor(clock, compaction, self._cleanables) if compaction is not None else None
         self._timer = clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failed:
             self._failed = True
             self._on_failure(error)
+
+    def _cleanables(self) -> Iterator[Cleanable]:
+        for place in self._places:
+            for key, opened in list(place.logs.items()):
+                yield Cleanable(key, place.folder, *opened)
 
     # ---- the port ----------------------------------------------------------------------------------------------------
 
@@ -156,7 +165,7 @@ class DiskLogRepository:
             later=self._later,
         )
         opened = DiskPartitionLog(surroundings, path, topic, partition, segments)
-        place.logs[key] = (opened, partition)
+        place.logs[key] = (opened, partition, topic)
         place.unopened.discard(key)
         return opened
 
@@ -214,16 +223,18 @@ class DiskLogRepository:
     async def close(self) -> None:
         for timer in (self._timer, *self._timers):
             timer.cancel()
+        if self._compactor is not None:
+            await self._compactor.close()
         loop = asyncio.get_running_loop()
         for place in self._places:
             await place.settle()
-            for opened, _ in place.logs.values():
+            for opened, _, _ in place.logs.values():
                 await opened.settle()
             if self._failed:
                 continue
             try:
                 await asyncio.gather(
-                    *(loop.run_in_executor(self._writers, opened.close) for opened, _ in place.logs.values())
+                    *(loop.run_in_executor(self._writers, opened.close) for opened, _, _ in place.logs.values())
                 )
                 await loop.run_in_executor(self._writers, place.write_checkpoints)
                 if not place.unopened:
@@ -235,7 +246,7 @@ class DiskLogRepository:
 
     def _checkpoint_later(self) -> None:
         for place in self._places:
-            for opened, _ in place.logs.values():
+            for opened, _, _ in place.logs.values():
                 opened.rest()
             self._writers.submit(self._checkpoint, place)
         self._timer = self._clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)

@@ -24,7 +24,7 @@ from kafka_server.infrastructure.storage.log.checkpoints import (
 from kafka_server.infrastructure.storage.log.disk import Disk
 from kafka_server.infrastructure.storage.log.recovery import remove_segment
 from kafka_server.infrastructure.storage.log.segment import Segment
-from kafka_server.infrastructure.storage.log.transaction_index import read_transaction_indexes
+from kafka_server.infrastructure.storage.log.transaction_index import read_transaction_indexes, write_transaction_index
 
 log = logging.getLogger("kafka_server.log")
 
@@ -77,6 +77,11 @@ def _drop_below(disk: Disk, folder: str, partition: Partition, segments: list[Se
     count = len(segments) if is_over else sum(1 for after in segments[1:] if after.base_offset <= log_start)
     if not count:
         return
+    # A snapshot promises that the transaction indexes below it are there.
+    ends = [*(after.base_offset for after in segments[1:]), partition.log_end_offset]
+    for segment, end in zip(segments, ends, strict=True):
+        entries = partition.aborted.ending_between(segment.base_offset, end)
+        write_transaction_index(disk, folder, segment.base_offset, entries)
     snapshot = encode_snapshot(partition.producers.items())
     disk.replace(os.path.join(folder, names.file_name(partition.log_end_offset, names.SNAPSHOT)), snapshot)
     if is_over:

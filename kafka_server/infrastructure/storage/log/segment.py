@@ -74,12 +74,22 @@ class Segment:
         "max_timestamp",
         "max_timestamp_offset",
         "size",
+        "state",
     )
 
     def __init__(
-        self, disk: Disk, folder: str, base_offset: int, index_interval_bytes: int, *, create: bool = True
+        self,
+        disk: Disk,
+        folder: str,
+        base_offset: int,
+        index_interval_bytes: int,
+        *,
+        create: bool = True,
+        state: str = "",
     ) -> None:
         self._disk = disk
+        self.state = state
+        """What the names of the files end with while compaction makes the segment; empty when it is in use."""
         self.folder = folder
         self.base_offset = base_offset
         self.index_interval_bytes = index_interval_bytes
@@ -106,7 +116,19 @@ class Segment:
 
     def path(self, suffix: str) -> str:
         """Path of one of the segment's files."""
-        return os.path.join(self.folder, names.file_name(self.base_offset, suffix))
+        return os.path.join(self.folder, names.file_name(self.base_offset, suffix + self.state))
+
+    def rename(self, state: str) -> None:
+        """Gives the files the names of another state, the log last: it says whether the rest is complete."""
+        present = set(self._disk.names(self.folder))
+        moves = []
+        for suffix in reversed(names.SEGMENT_FILES):
+            old = self.path(suffix)
+            if os.path.basename(old) in present:
+                moves.append((old, os.path.join(self.folder, names.file_name(self.base_offset, suffix + state))))
+        for old, new in moves:
+            self._disk.rename(old, new)
+        self.state = state
 
     @property
     def file(self) -> File:
