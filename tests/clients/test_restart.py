@@ -27,7 +27,7 @@ class Writer(threading.Thread):
     """An idempotent producer that numbers its records and notes which of them were acknowledged."""
 
     def __init__(self, broker: BrokerProcess, topic: str) -> None:
-        super().__init__()
+        super().__init__(daemon=True)  # a test that fails must not keep the process alive
         self.acknowledged: set[int] = set()
         self.failures: list[KafkaError] = []
         self.enough = threading.Event()
@@ -55,7 +55,7 @@ class Reader(threading.Thread):
     """A member of a group that commits after each batch."""
 
     def __init__(self, broker: BrokerProcess, topic: str) -> None:
-        super().__init__()
+        super().__init__(daemon=True)  # a test that fails must not keep the process alive
         self.seen: set[int] = set()
         self.enough = threading.Event()
         self._consumer = Consumer(
