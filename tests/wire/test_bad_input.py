@@ -1,7 +1,7 @@
 """Bad input, row by row: what a client sees, and that the broker and its data are none the worse.
 
-``test_framing`` and ``test_limits`` have the rows about bytes and connections, ``tests/generated/test_robustness`` every
-message; this is the whole broker behind a socket.
+``test_framing`` and ``test_limits`` have the rows about bytes and connections, ``tests/generated/test_robustness``
+every message; this is the whole broker behind a socket.
 """
 
 from __future__ import annotations
