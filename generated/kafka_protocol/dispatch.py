@@ -45,6 +45,8 @@ SERVED: Final[Mapping[int, tuple[int, int]]] = {
     31: (0, 3),  # DeleteAcls
     32: (0, 4),  # DescribeConfigs
     33: (0, 2),  # AlterConfigs
+    34: (0, 2),  # AlterReplicaLogDirs
+    35: (0, 5),  # DescribeLogDirs
     37: (0, 3),  # CreatePartitions
     38: (0, 3),  # CreateDelegationToken
     39: (0, 2),  # RenewDelegationToken
@@ -94,6 +96,8 @@ NAMES: Final[Mapping[int, str]] = {
     31: "DeleteAcls",
     32: "DescribeConfigs",
     33: "AlterConfigs",
+    34: "AlterReplicaLogDirs",
+    35: "DescribeLogDirs",
     37: "CreatePartitions",
     38: "CreateDelegationToken",
     39: "RenewDelegationToken",
@@ -143,6 +147,8 @@ FLEXIBLE_FROM: Final[Mapping[int, int]] = {
     31: 2,
     32: 4,
     33: 2,
+    34: 2,
+    35: 2,
     37: 2,
     38: 2,
     39: 2,
@@ -405,6 +411,18 @@ def _alter_configs(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     return route(33, version, AlterConfigsRequest, handlers.alter_configs, AlterConfigsResponse)
 
 
+def _alter_replica_log_dirs(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.alter_replica_log_dirs import AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse
+
+    return route(34, version, AlterReplicaLogDirsRequest, handlers.alter_replica_log_dirs, AlterReplicaLogDirsResponse)
+
+
+def _describe_log_dirs(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
+
+    return route(35, version, DescribeLogDirsRequest, handlers.describe_log_dirs, DescribeLogDirsResponse)
+
+
 def _create_partitions(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
 
@@ -556,6 +574,8 @@ _BUILDERS: Final[Mapping[int, Callable[[Handlers[Any], int], Route[Any]]]] = {
     31: _delete_acls,
     32: _describe_configs,
     33: _alter_configs,
+    34: _alter_replica_log_dirs,
+    35: _describe_log_dirs,
     37: _create_partitions,
     38: _create_delegation_token,
     39: _renew_delegation_token,

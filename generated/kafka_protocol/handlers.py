@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from kafka_protocol.messages.delete_acls import DeleteAclsRequest, DeleteAclsResponse
     from kafka_protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
     from kafka_protocol.messages.alter_configs import AlterConfigsRequest, AlterConfigsResponse
+    from kafka_protocol.messages.alter_replica_log_dirs import AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse
+    from kafka_protocol.messages.describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
     from kafka_protocol.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
     from kafka_protocol.messages.create_delegation_token import CreateDelegationTokenRequest, CreateDelegationTokenResponse
     from kafka_protocol.messages.renew_delegation_token import RenewDelegationTokenRequest, RenewDelegationTokenResponse
@@ -118,6 +120,10 @@ class Handlers(Generic[Ctx]):
     """Settings of topics, brokers and groups with their values and where these come from. Key 32, versions 0-4."""
     alter_configs: Handler[Ctx, AlterConfigsRequest, AlterConfigsResponse]
     """Replaces all settings of a resource by the ones sent (the older way; it loses concurrent changes). Key 33, versions 0-2."""
+    alter_replica_log_dirs: Handler[Ctx, AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse]
+    """Puts partitions into another data folder of the same broker. Key 34, versions 0-2."""
+    describe_log_dirs: Handler[Ctx, DescribeLogDirsRequest, DescribeLogDirsResponse]
+    """The data folders of the broker, what lies in them and how much room is left. Key 35, versions 0-5."""
     create_partitions: Handler[Ctx, CreatePartitionsRequest, CreatePartitionsResponse]
     """Grows topics; a topic never shrinks. Key 37, versions 0-3."""
     create_delegation_token: Handler[Ctx, CreateDelegationTokenRequest, CreateDelegationTokenResponse]

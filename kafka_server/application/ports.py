@@ -133,6 +133,15 @@ class LogRepository(Protocol):
     async def remove(self, topic: Topic, partition: Partition) -> None:
         """Deletes that log for good; bytes that were handed out before stay readable."""
 
+    def paths(self) -> Sequence[str]:
+        """The folders that logs lie in; one name that stands for none when they lie in none."""
+
+    def path_of(self, topic_name: str, index: int) -> str:
+        """The one of ``paths`` where the open log of that partition lies."""
+
+    def space(self, path: str) -> tuple[int, int]:
+        """Bytes that the device of that folder has, and those that are left; -1 when nobody knows."""
+
     async def close(self) -> None:
         """Makes everything durable and marks the shutdown as clean."""
 

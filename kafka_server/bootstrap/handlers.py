@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kafka_server.application.handlers.group_membership import GroupMembershipHandlers
     from kafka_server.application.handlers.init_producer_id import InitProducerIdHandlers
     from kafka_server.application.handlers.list_offsets import OffsetHandlers as LogOffsetHandlers
+    from kafka_server.application.handlers.log_dirs import LogDirHandlers
     from kafka_server.application.handlers.metadata import MetadataHandlers
     from kafka_server.application.handlers.offsets import OffsetHandlers
     from kafka_server.application.handlers.placement import PlacementHandlers
@@ -154,6 +155,12 @@ class Families:
         return QuotaHandlers(self._services.quotas)
 
     @cached_property
+    def log_dirs(self) -> LogDirHandlers:
+        from kafka_server.application.handlers.log_dirs import LogDirHandlers
+
+        return LogDirHandlers(self._services.stores.logs, self._services.replicas)
+
+    @cached_property
     def delegation_tokens(self) -> DelegationTokenHandlers:
         from kafka_server.application.handlers.delegation_tokens import DelegationTokenHandlers
 
@@ -226,6 +233,7 @@ class Families:
         yield lambda: self.controller
         yield lambda: self.acls
         yield lambda: self.delegation_tokens
+        yield lambda: self.log_dirs
         yield lambda: self.scram_credentials
         yield lambda: self.quotas
         yield lambda: self.topic_partitions
@@ -267,6 +275,8 @@ def build_handlers(families: Families) -> Handlers[RequestContext]:
         alter_user_scram_credentials=deferred(lambda: families.scram_credentials.alter_user_scram_credentials),
         describe_client_quotas=deferred(lambda: families.quotas.describe_client_quotas),
         alter_client_quotas=deferred(lambda: families.quotas.alter_client_quotas),
+        describe_log_dirs=deferred(lambda: families.log_dirs.describe_log_dirs),
+        alter_replica_log_dirs=deferred(lambda: families.log_dirs.alter_replica_log_dirs),
         list_config_resources=deferred(lambda: families.configs.list_config_resources),
         describe_configs=deferred(lambda: families.configs.describe_configs),
         alter_configs=deferred(lambda: families.configs.alter_configs),

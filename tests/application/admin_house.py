@@ -30,6 +30,7 @@ from kafka_server.application.handlers.controller import ControllerHandlers
 from kafka_server.application.handlers.delegation_tokens import DelegationTokenHandlers
 from kafka_server.application.handlers.describe_cluster import DescribeClusterHandlers
 from kafka_server.application.handlers.describe_topic_partitions import DescribeTopicPartitionsHandlers
+from kafka_server.application.handlers.log_dirs import LogDirHandlers
 from kafka_server.application.handlers.metadata import MetadataHandlers
 from kafka_server.application.handlers.placement import PlacementHandlers
 from kafka_server.application.handlers.quotas import QuotaHandlers
@@ -64,11 +65,17 @@ class ReachedAddress:
 class House:
     """Everything that serves topics and configs, wired as bootstrap does."""
 
-    def __init__(self, static: Mapping[str, str] | None = None, topics: MemoryTopicRepository | None = None) -> None:
+    def __init__(
+        self,
+        static: Mapping[str, str] | None = None,
+        topics: MemoryTopicRepository | None = None,
+        logs: MemoryLogRepository | None = None,
+    ) -> None:
         self.topic_repository = topics or MemoryTopicRepository()
         self.config_repository = MemoryConfigRepository()
         self.configs = ConfigService(NODE_ID, static or {}, self.config_repository, self.topic_repository)
-        self.replicas = ReplicaManager(MemoryLogRepository())
+        logs = logs or MemoryLogRepository()
+        self.replicas = ReplicaManager(logs)
         self.topics = TopicService(NODE_ID, self.topic_repository, self.replicas, self.configs)
         self.loggers = BrokerLoggers()
         self.clock = VirtualClock()
@@ -86,6 +93,7 @@ class House:
             ControllerHandlers(NODE_ID, FEATURES, ReachedAddress(), self.clock),
             AclHandlers(),
             DelegationTokenHandlers(),
+            LogDirHandlers(logs, self.replicas),
             ScramCredentialHandlers(ScramService(MemoryScramRepository())),
             QuotaHandlers(self.quotas),
         ]

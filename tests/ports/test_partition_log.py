@@ -249,3 +249,13 @@ async def test_removing_a_log_lets_another_one_begin_empty(repository: LogReposi
     await repository.remove(topic, partition)
 
     assert await read(await repository.open(topic, Partition(0)), 0) == b""
+
+
+async def test_a_repository_tells_where_a_log_lies_and_how_much_room_is_there(repository: LogRepository) -> None:
+    await repository.open(Topic("orders", bytes(range(16)), 1), Partition(0))
+
+    (path,) = repository.paths()
+    total, usable = repository.space(path)
+
+    assert repository.path_of("orders", 0) == path
+    assert total >= usable >= -1

@@ -181,6 +181,15 @@ class MemoryLogRepository:
     async def remove(self, topic: Topic, partition: Partition) -> None:
         """The memory goes when nobody holds a slice of it any more."""
 
+    def paths(self) -> Sequence[str]:
+        return ["memory"]
+
+    def path_of(self, topic_name: str, index: int) -> str:
+        return "memory"
+
+    def space(self, path: str) -> tuple[int, int]:
+        return -1, -1
+
     async def close(self) -> None:
         """Nothing to make durable."""
 

@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -202,6 +203,16 @@ class DiskLogRepository:
             if found is not None:
                 await found[0].retire()
                 await self._remove_folder(place.folder, key, topic)
+
+    def paths(self) -> Sequence[str]:
+        return [place.folder.path for place in self._places]
+
+    def path_of(self, topic_name: str, index: int) -> str:
+        return next(place.folder.path for place in self._places if (topic_name, index) in place.logs)
+
+    def space(self, path: str) -> tuple[int, int]:
+        found = shutil.disk_usage(path)
+        return found.total, found.free
 
     async def _remove_folder(self, folder: DataFolder, key: Key, topic: Topic) -> None:
         folder.forget(key)
