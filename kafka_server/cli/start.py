@@ -126,10 +126,14 @@ def _remove_ready_file(settings: Settings) -> None:
 
 
 def _tidy_memory(_: object) -> None:
-    """Takes what a start built, and what lives as long as the process, out of the garbage collector's rounds."""
+    """Takes what a start built, and what lives as long as the process, out of the garbage collector's rounds, and keeps
+    the memory of one request for the next."""
+    from kafka_server.infrastructure.freed_memory import keep_freed_memory
+
     gc.collect()
     gc.freeze()
     gc.enable()
+    keep_freed_memory()
 
 
 def _handle_signals(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
