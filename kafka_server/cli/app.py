@@ -71,3 +71,37 @@ def config_command(show_all: bool, name: str | None, **options: object) -> None:
     from kafka_server.cli.config_command import show
 
     raise SystemExit(show(_start_flags(options), show_all, name))
+
+
+@cli.group(context_settings=CONTEXT)
+def storage() -> None:
+    """Look at data folders and the files in them. Nothing is changed."""
+
+
+@storage.command("dump", context_settings=CONTEXT)
+@click.option("--records", is_flag=True, help="Also the records in each batch, decompressed.")
+@click.option("--bytes", "raw", is_flag=True, help="Also the bytes of each field.")
+@click.argument("files", nargs=-1, required=True)
+def storage_dump(files: tuple[str, ...], records: bool, raw: bool) -> None:
+    """Print segments (.log), indexes, producer snapshots or checkpoints in words."""
+    from kafka_server.cli.storage_command import dump
+
+    raise SystemExit(dump(files, records=records, raw=raw))
+
+
+@storage.command("verify", context_settings=CONTEXT)
+@click.argument("folders", nargs=-1, required=True)
+def storage_verify(folders: tuple[str, ...]) -> None:
+    """Check every batch, index, snapshot and checkpoint in data folders; exit code 1 when something is wrong."""
+    from kafka_server.cli.storage_command import verify
+
+    raise SystemExit(verify(folders))
+
+
+@storage.command("info", context_settings=CONTEXT)
+@click.argument("folders", nargs=-1, required=True)
+def storage_info(folders: tuple[str, ...]) -> None:
+    """Show whose data folders these are, how they were left, and what takes how much room."""
+    from kafka_server.cli.storage_command import info
+
+    raise SystemExit(info(folders))
