@@ -74,9 +74,9 @@ class SimFile:
     def append(self, pieces: Sequence[Buffer]) -> None:
         data = b"".join(pieces)
         self._disk.change()
-        if self._disk.room < len(data):
+        if self._disk.bytes_free < len(data):
             raise OSError(errno.ENOSPC, "No space left on device")
-        self._disk.room -= len(data)
+        self._disk.bytes_free -= len(data)
         self._content.pending.append((len(self._content.now), data))
         self._content.now += data
 
@@ -110,7 +110,7 @@ class SimDisk:
         self.cut_at = -1
         """The change, counted from 0, at which the power fails; -1: never."""
         self.changes = 0
-        self.room = 1 << 40
+        self.bytes_free = 1 << 40
         self.is_cold = False
         """True: nothing is in the page cache, so every read has to wait."""
         self.sync_fails = False
@@ -173,6 +173,9 @@ class SimDisk:
         file.sync()
         self.rename(path + ".tmp", path)
         self.sync_folder(posixpath.dirname(path))
+
+    def room(self, path: str) -> tuple[int, int]:
+        return 1 << 40, self.bytes_free
 
     def names(self, folder: str) -> list[str]:
         return sorted(self._now.get(folder, {}))

@@ -60,6 +60,9 @@ class Disk(Protocol):
     def modified_ms(self, path: str) -> int:
         """When the file was last written to, milliseconds since the epoch."""
 
+    def room(self, path: str) -> tuple[int, int]:
+        """Size of the volume that a folder lies on, and the bytes that are free for us there."""
+
     def names(self, folder: str) -> list[str]:
         """Names in a folder, sorted; empty when there is no such folder."""
 
@@ -149,6 +152,10 @@ class OsDisk:
 
     def modified_ms(self, path: str) -> int:
         return os.stat(path).st_mtime_ns // 1_000_000
+
+    def room(self, path: str) -> tuple[int, int]:
+        volume = os.statvfs(path)
+        return volume.f_blocks * volume.f_frsize, volume.f_bavail * volume.f_frsize
 
     def read_file(self, path: str) -> bytes | None:
         try:

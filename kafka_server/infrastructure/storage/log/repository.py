@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -211,8 +210,7 @@ class DiskLogRepository:
         return next(place.folder.path for place in self._places if (topic_name, index) in place.logs)
 
     def space(self, path: str) -> tuple[int, int]:
-        found = shutil.disk_usage(path)
-        return found.total, found.free
+        return self._places[0].folder.disk.room(path)
 
     async def _remove_folder(self, folder: DataFolder, key: Key, topic: Topic) -> None:
         folder.forget(key)
