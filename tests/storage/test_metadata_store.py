@@ -97,3 +97,15 @@ async def test_what_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(MetadataError, match="cannot be used"):
         async with opened(tmp_path):
             pass
+
+
+async def test_a_file_that_is_damaged_inside_is_refused_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "metadata.sqlite"
+    async with opened(tmp_path) as store:
+        await store.submit([one for n in range(3000) for one in config(f"{n:04}", "v" * 100)])
+    content = file.read_bytes()
+    third = len(content) // 3
+    file.write_bytes(content[:third] + b"\xa5" * third + content[2 * third :])
+    with pytest.raises(MetadataError, match=r"metadata\.sqlite"):
+        async with opened(tmp_path) as store:
+            keys(store)

@@ -185,8 +185,11 @@ class Store:
         return connection
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows, at once, as of the last commit."""
-        return self._reader.execute(sql, parameters).fetchall()
+        """Rows, at once, as of the last commit. Raises MetadataError when the file is damaged."""
+        try:
+            return self._reader.execute(sql, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise MetadataError(f"{self._path} cannot be read: {error}; restore a copy of it") from error
 
     def submit(self, statements: list[Statement]) -> asyncio.Future[None]:
         """Runs all of them or none, after all that was submitted before. Fails with StorageError."""
