@@ -108,6 +108,22 @@ async def test_a_checkpoint_under_way_does_not_bring_back_a_topic_that_is_remove
     await logs.close()
 
 
+async def test_a_stop_is_not_a_clean_one_while_a_partition_was_never_checked_after_a_crash(tmp_path: Path) -> None:
+    topic = Topic("orders", bytes(range(16)), 2)
+    logs, folders, _ = opened(tmp_path)
+    await asyncio.gather(*(logs.open(topic, Partition(index)) for index in range(2)))
+    folders[0].lock.release()  # A crash: nobody closes the logs.
+
+    marks = []
+    for count in (1, 2):
+        logs, folders, _ = opened(tmp_path)
+        await asyncio.gather(*(logs.open(topic, Partition(index)) for index in range(count)))
+        await logs.close()
+        folders[0].lock.release()
+        marks.append((tmp_path / names.CLEAN_SHUTDOWN).exists())
+    assert marks == [False, True]
+
+
 class FullDisk(OsDisk):
     """Takes no new files any more once it is full."""
 
