@@ -1,0 +1,149 @@
+"""A disk that is full, slow or broken: what producers are told, and what the broker may still promise."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from kafka_server.domain.errors import StorageError
+from kafka_server.domain.topic import TopicSettings
+from tests.crash.sim_disk import SimDisk
+from tests.storage.log_house import FOLDER, numbered, open_log, path
+
+SMALL_SEGMENTS = TopicSettings(segment_bytes=400, index_interval_bytes=100)
+
+
+async def test_a_full_disk_refuses_a_batch_and_takes_the_next_one_when_there_is_room() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False)
+    await opened.append_all(numbered(0))
+    disk.bytes_free = 50
+    with pytest.raises(StorageError, match="full"):
+        opened.append(numbered(2))
+    assert opened.partition.log_end_offset == 2
+    assert opened.failures == []
+
+    disk.bytes_free = 1 << 30
+    await opened.append_all(numbered(2))
+    assert opened.partition.log_end_offset == 4
+    opened.log.close()
+    assert await open_log(disk, after_crash=False).content() == await opened.content()
+
+
+async def test_files_that_a_full_disk_has_no_room_for_are_written_when_it_has() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    await opened.append_all(*(numbered(2 * at) for at in range(3)))
+    disk.bytes_free = len(numbered(0)) + 5
+    await opened.append_all(numbered(6))  # rolls: its snapshot finds no room, the batch does
+    assert disk.read_file(path(6, ".snapshot")) is None
+    assert opened.log.recovery_point <= 6
+    assert opened.failures == []
+
+    disk.bytes_free = 1 << 30
+    await opened.append_all(numbered(8))
+    assert disk.read_file(path(6, ".snapshot")) is not None
+    assert disk.read_file(path(0, ".index"))
+    assert opened.log.recovery_point == 10
+
+
+async def test_a_sync_that_fails_is_final_and_ends_the_broker() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False)
+    await opened.append_all(numbered(0))
+    disk.sync_fails = True
+    written = opened.append(numbered(2))
+    assert written is not None
+    with pytest.raises(StorageError, match="sync"):
+        await written
+    assert [type(failure) for failure in opened.failures] == [OSError]
+
+    # The next sync might succeed without anything being safe, so there is none.
+    disk.sync_fails = False
+    changes = disk.changes
+    again = opened.append(numbered(2))
+    assert again is not None
+    with pytest.raises(StorageError, match="failed before"):
+        await again
+    assert disk.changes == changes + 1  # the write itself, and no sync
+
+
+async def test_appends_of_one_turn_of_the_loop_share_one_sync() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False)
+    await opened.append_all(numbered(0))
+    before = disk.changes
+    waiting = [opened.append(numbered(2 * at)) for at in range(1, 51)]
+    assert len({id(one) for one in waiting}) == 1
+    for one in waiting:
+        assert one is not None
+        await one
+    assert disk.changes - before == 50 + 1
+
+
+async def test_under_flush_os_nobody_waits_and_a_count_or_a_time_can_ask_for_a_sync() -> None:
+    disk = SimDisk()
+    by_count = TopicSettings(flush_messages=4)
+    opened = open_log(disk, after_crash=False, settings=by_count, flush_on_ack=False)
+    assert opened.append(numbered(0)) is None
+    assert opened.append(numbered(2)) is None
+    await opened.log.settle()
+    assert disk._now[FOLDER]["00000000000000000000.log"].pending == []
+
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=TopicSettings(flush_ms=1_000), flush_on_ack=False)
+    assert opened.append(numbered(0)) is None
+    opened.clock.advance(999)
+    await opened.log.settle()
+    assert disk._now[FOLDER]["00000000000000000000.log"].pending != []
+    opened.clock.advance(1)
+    await opened.log.settle()
+    assert disk._now[FOLDER]["00000000000000000000.log"].pending == []
+
+
+async def test_cold_bytes_are_fetched_elsewhere_and_are_the_same_bytes() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    await opened.append_all(*(numbered(2 * at) for at in range(40)))
+    warm = await opened.content()
+    disk.is_cold = True
+    cold_read = opened.log.read(0, 1_000, 80)
+    assert not isinstance(cold_read, memoryview)
+    assert warm.startswith(bytes(await cold_read))
+    assert await opened.content() == warm
+    luck = random.Random(1)
+    for _ in range(50):
+        offset, size = luck.randint(0, 79), luck.randint(0, 1_000)
+        disk.is_cold = True
+        cold = await opened.read(offset, size)
+        disk.is_cold = False
+        assert cold == await opened.read(offset, size)
+
+
+async def test_segments_at_rest_wake_up_when_they_are_read() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    await opened.append_all(*(numbered(2 * at) for at in range(40)))
+    expected = await opened.content()
+    for _ in range(2):
+        opened.log.rest()
+    assert await opened.content() == expected
+
+
+async def test_a_reader_of_segments_that_retention_removes_meanwhile_is_told_to_come_again() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    await opened.append_all(*(numbered(2 * at) for at in range(40)))
+    opened.partition.acknowledge(80)
+    for _ in range(2):
+        opened.log.rest()
+    old = opened.log.segments()[0]
+    opened.partition.delete_records(60)
+    deleted = opened.log.truncate_prefix(60)
+    assert deleted is not None
+    await deleted
+    await opened.log.settle()
+    with pytest.raises(FileNotFoundError):
+        old.wake()
+    assert (await opened.content()).startswith(await opened.read(60))
