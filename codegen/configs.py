@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-SCOPES = ("broker", "topic", "group")
+SCOPES = ("broker", "topic", "group", "client_metrics")
 TYPES = ("boolean", "string", "int", "short", "long", "double", "list", "class", "password")
 IMPORTANCES = ("high", "medium", "low")
 UPDATES = ("read-only", "per-broker", "cluster-wide")

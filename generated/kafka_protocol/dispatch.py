@@ -66,6 +66,8 @@ SERVED: Final[Mapping[int, tuple[int, int]]] = {
     57: (0, 2),  # UpdateFeatures
     60: (0, 2),  # DescribeCluster
     64: (0, 0),  # UnregisterBroker
+    71: (0, 0),  # GetTelemetrySubscriptions
+    72: (0, 0),  # PushTelemetry
     74: (0, 1),  # ListConfigResources
     75: (0, 0),  # DescribeTopicPartitions
 }
@@ -117,6 +119,8 @@ NAMES: Final[Mapping[int, str]] = {
     57: "UpdateFeatures",
     60: "DescribeCluster",
     64: "UnregisterBroker",
+    71: "GetTelemetrySubscriptions",
+    72: "PushTelemetry",
     74: "ListConfigResources",
     75: "DescribeTopicPartitions",
 }
@@ -168,6 +172,8 @@ FLEXIBLE_FROM: Final[Mapping[int, int]] = {
     57: 0,
     60: 0,
     64: 0,
+    71: 0,
+    72: 0,
     74: 0,
     75: 0,
 }
@@ -537,6 +543,18 @@ def _unregister_broker(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     return route(64, version, UnregisterBrokerRequest, handlers.unregister_broker, UnregisterBrokerResponse)
 
 
+def _get_telemetry_subscriptions(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.get_telemetry_subscriptions import GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse
+
+    return route(71, version, GetTelemetrySubscriptionsRequest, handlers.get_telemetry_subscriptions, GetTelemetrySubscriptionsResponse)
+
+
+def _push_telemetry(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.push_telemetry import PushTelemetryRequest, PushTelemetryResponse
+
+    return route(72, version, PushTelemetryRequest, handlers.push_telemetry, PushTelemetryResponse)
+
+
 def _list_config_resources(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
 
@@ -595,6 +613,8 @@ _BUILDERS: Final[Mapping[int, Callable[[Handlers[Any], int], Route[Any]]]] = {
     57: _update_features,
     60: _describe_cluster,
     64: _unregister_broker,
+    71: _get_telemetry_subscriptions,
+    72: _push_telemetry,
     74: _list_config_resources,
     75: _describe_topic_partitions,
 }

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from kafka_protocol.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
     from kafka_protocol.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
     from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
+    from kafka_protocol.messages.get_telemetry_subscriptions import GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse
+    from kafka_protocol.messages.push_telemetry import PushTelemetryRequest, PushTelemetryResponse
     from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
     from kafka_protocol.messages.describe_topic_partitions import DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse
 
@@ -162,6 +164,10 @@ class Handlers(Generic[Ctx]):
     """Brokers or controllers, cluster id and controller, for admin tools and without any topic. Key 60, versions 0-2."""
     unregister_broker: Handler[Ctx, UnregisterBrokerRequest, UnregisterBrokerResponse]
     """Removes the registration of a broker that will not come back. Key 64, versions 0."""
+    get_telemetry_subscriptions: Handler[Ctx, GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse]
+    """Which of its own metrics shall a client push, and how often? Key 71, versions 0."""
+    push_telemetry: Handler[Ctx, PushTelemetryRequest, PushTelemetryResponse]
+    """Brings what a client measured about itself, as OpenTelemetry metrics. Key 72, versions 0."""
     list_config_resources: Handler[Ctx, ListConfigResourcesRequest, ListConfigResourcesResponse]
     """The names of what configs can be set for. Key 74, versions 0-1."""
     describe_topic_partitions: Handler[Ctx, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from kafka_server.application.ports import ConfigRepository, TopicRepository
 from kafka_server.application.serial_work import SerialWork
+from kafka_server.domain.client_metrics import check_client_metrics, check_client_metrics_name
 from kafka_server.domain.config_def import (
     ConfigOperation,
     ConfigTable,
@@ -20,6 +21,7 @@ from kafka_server.domain.config_def import (
     ResourceType,
     apply_operation,
     broker_keys,
+    client_metrics_keys,
     group_keys,
     topic_keys,
 )
@@ -104,6 +106,10 @@ class ConfigService:
             if not name:
                 raise InvalidRequest("The name of a group must not be empty")
             return list(self._layers.group_entries(self._repository.get(ResourceType.GROUP, name), names))
+        if resource_type is ResourceType.CLIENT_METRICS:
+            check_client_metrics_name(name)
+            overrides = self._repository.get(ResourceType.CLIENT_METRICS, name)
+            return list(self._layers.client_metrics_entries(overrides, names))
         raise InvalidRequest(f"Configs of the resource type {resource_type.name} are not supported")
 
     def resource_names(self, resource_type: ResourceType) -> Sequence[str]:
@@ -195,6 +201,8 @@ class ConfigService:
             return
         if resource_type is ResourceType.BROKER:
             _check_dynamic_broker(configs, is_default=name == EVERY_BROKER)
+        elif resource_type is ResourceType.CLIENT_METRICS:
+            check_client_metrics(configs)
         else:
             self._check_group(configs)
         if validate_only:
@@ -208,7 +216,7 @@ class ConfigService:
                 topic.settings = self.topic_settings(topic.configs)
             for listener in self._listeners:
                 listener()
-        else:
+        elif resource_type is ResourceType.GROUP:
             self._warn_of_no_effect(group_keys(), configs)
 
     async def _put_topic(self, topic: Topic, configs: dict[str, str]) -> None:
@@ -250,6 +258,9 @@ class ConfigService:
             if not name:
                 raise InvalidRequest("The name of a group must not be empty")
             return group_keys()
+        if resource_type is ResourceType.CLIENT_METRICS:
+            check_client_metrics_name(name)
+            return client_metrics_keys()
         raise InvalidRequest(f"Configs of the resource type {resource_type.name} are not supported")
 
     def _stored(self, resource_type: ResourceType, name: str) -> Mapping[str, str]:
@@ -338,7 +349,7 @@ def _check_dynamic_broker(configs: Mapping[str, str], *, is_default: bool) -> No
 
 def _loggable(configs: Mapping[str, str]) -> dict[str, str]:
     """Without the values of passwords and of keys that nobody knows."""
-    known = {**broker_keys(), **group_keys()}
+    known = {**broker_keys(), **group_keys(), **client_metrics_keys()}
     return {
         name: text if name in known and not known[name].is_sensitive else "[hidden]" for name, text in configs.items()
     }

@@ -94,7 +94,9 @@ class Broker:
         from kafka_server.infrastructure.observability.metrics import Metrics, Sources
 
         of = self.services
-        metrics = Metrics(Sources(of.replicas, of.coordinator, of.offsets, of.sessions, self.server))
+        metrics = Metrics(
+            Sources(of.replicas, of.coordinator, of.offsets, of.sessions, of.quotas, of.telemetry, self.server)
+        )
         self._http = HttpServer(
             {
                 "/metrics": lambda: Page(200, metrics.render(), PROMETHEUS),

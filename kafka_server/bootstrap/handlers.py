@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kafka_server.application.handlers.produce import ProduceHandlers
     from kafka_server.application.handlers.quotas import QuotaHandlers
     from kafka_server.application.handlers.scram_credentials import ScramCredentialHandlers
+    from kafka_server.application.handlers.telemetry import TelemetryHandlers
     from kafka_server.application.handlers.topics import TopicHandlers
     from kafka_server.bootstrap.services import Services
 
@@ -161,6 +162,12 @@ class Families:
         return LogDirHandlers(self._services.stores.logs, self._services.replicas)
 
     @cached_property
+    def telemetry(self) -> TelemetryHandlers:
+        from kafka_server.application.handlers.telemetry import TelemetryHandlers
+
+        return TelemetryHandlers(self._services.telemetry)
+
+    @cached_property
     def delegation_tokens(self) -> DelegationTokenHandlers:
         from kafka_server.application.handlers.delegation_tokens import DelegationTokenHandlers
 
@@ -233,6 +240,7 @@ class Families:
         yield lambda: self.controller
         yield lambda: self.acls
         yield lambda: self.delegation_tokens
+        yield lambda: self.telemetry
         yield lambda: self.log_dirs
         yield lambda: self.scram_credentials
         yield lambda: self.quotas
@@ -277,6 +285,8 @@ def build_handlers(families: Families) -> Handlers[RequestContext]:
         alter_client_quotas=deferred(lambda: families.quotas.alter_client_quotas),
         describe_log_dirs=deferred(lambda: families.log_dirs.describe_log_dirs),
         alter_replica_log_dirs=deferred(lambda: families.log_dirs.alter_replica_log_dirs),
+        get_telemetry_subscriptions=deferred(lambda: families.telemetry.get_telemetry_subscriptions),
+        push_telemetry=deferred(lambda: families.telemetry.push_telemetry),
         list_config_resources=deferred(lambda: families.configs.list_config_resources),
         describe_configs=deferred(lambda: families.configs.describe_configs),
         alter_configs=deferred(lambda: families.configs.alter_configs),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kafka_server.application.replica_manager import ReplicaManager
     from kafka_server.application.retention_service import RetentionService
     from kafka_server.application.scram_service import ScramService
+    from kafka_server.application.telemetry_service import TelemetryService
     from kafka_server.application.topic_service import TopicService
     from kafka_server.infrastructure.compression import Codecs
 
@@ -66,6 +67,13 @@ class Services:
         of = self.configs
         sampling = of.integer("quota.window.size.seconds") * 1000, of.integer("quota.window.num")
         return QuotaService(self.stores.quotas, self.clock, self.throttle, *sampling)
+
+    @cached_property
+    def telemetry(self) -> TelemetryService:
+        from kafka_server.application.telemetry_service import TelemetryService
+
+        size_max = self.configs.integer("telemetry.max.bytes")
+        return TelemetryService(self.stores.configs, self.codecs, self.clock, size_max)
 
     @cached_property
     def codecs(self) -> Codecs:

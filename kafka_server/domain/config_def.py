@@ -42,6 +42,7 @@ class ConfigSource(IntEnum):
     STATIC_BROKER = 4
     DEFAULT = 5
     BROKER_LOGGER = 6
+    CLIENT_METRICS = 7
     GROUP = 8
 
 
@@ -298,6 +299,14 @@ def group_keys() -> ConfigTable:
     from kafka_server.domain.config_definitions import GROUP
 
     return ConfigTable(GROUP)
+
+
+@cache
+def client_metrics_keys() -> ConfigTable:
+    """Every key of a client-metrics resource."""
+    from kafka_server.domain.config_definitions import CLIENT_METRICS
+
+    return ConfigTable(CLIENT_METRICS)
 
 
 def _key(facts: list[str], doc: str) -> ConfigKey:

@@ -781,7 +781,7 @@ ssl.truststore.type string medium per-broker none default=JKS
   Format of the trust store: JKS, PKCS12 or PEM.
 storage string high read-only yes default=disk values=memory,disk
   Our own key. Where records are kept: `memory` forgets them when the server stops, `disk` keeps them in log.dirs.
-telemetry.max.bytes int low read-only none default=1048576 min=1
+telemetry.max.bytes int low read-only yes default=1048576 min=1
   Largest push of client metrics (KIP-714), measured as it arrives.
 transaction.abort.timed.out.transaction.cleanup.interval.ms int low read-only none default=10000 min=1
   How often it is looked for transactions that have run out of time, in order to abort them.
@@ -980,4 +980,14 @@ streams.session.timeout.ms int medium cluster-wide none default=45000 min=1 syno
 streams.task.offset.interval.ms int medium cluster-wide none default=60000 min=1
 + synonyms=group.streams.task.offset.interval.ms internal
   How often a client of this Streams group reports how far the state of its warm-up tasks is restored.
+"""
+
+CLIENT_METRICS: Final = r"""
+interval.ms int medium cluster-wide yes default=300000
+  How often clients push, 100 ms to 1 h. Of several subscriptions that concern a client the shortest interval counts.
+match list medium cluster-wide yes default=
+  Which clients are asked, as selector=pattern pairs that must all match as a whole, for instance client_id=app-.*;
+  empty means all clients.
+metrics list medium cluster-wide yes default=
+  Prefixes of the names of metrics that clients shall push, or * for all of them.
 """

@@ -20,6 +20,7 @@ from kafka_server.domain.config_def import (
     ConfigType,
     ConfigValue,
     broker_keys,
+    client_metrics_keys,
     group_keys,
     show_value,
     topic_keys,
@@ -100,6 +101,16 @@ class ConfigLayers:
         for key in group_keys().values():
             if not key.internal and (names is None or key.name in names):
                 yield self._entry_above(key, overrides, ConfigSource.GROUP)
+
+    def client_metrics_entries(
+        self, overrides: Mapping[str, str], names: Collection[str] | None = None
+    ) -> Iterator[ConfigEntry]:
+        """The configs of a client-metrics resource, sorted by name, or those of ``names``. Nothing lies below them."""
+        for key in client_metrics_keys().values():
+            if names is None or key.name in names:
+                text = overrides.get(key.name)
+                own = () if text is None else (ConfigSynonym(key.name, text, ConfigSource.CLIENT_METRICS),)
+                yield _entry(key, key.parse(text if text is not None else key.default or ""), own, is_read_only=False)
 
     def broker_entries(self, names: Collection[str] | None = None) -> Iterator[ConfigEntry]:
         """Every config of this broker, sorted by name, keys that nobody knows but somebody set included."""

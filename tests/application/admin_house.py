@@ -35,13 +35,16 @@ from kafka_server.application.handlers.metadata import MetadataHandlers
 from kafka_server.application.handlers.placement import PlacementHandlers
 from kafka_server.application.handlers.quotas import QuotaHandlers
 from kafka_server.application.handlers.scram_credentials import ScramCredentialHandlers
+from kafka_server.application.handlers.telemetry import TelemetryHandlers
 from kafka_server.application.handlers.topics import TopicHandlers
 from kafka_server.application.quota_service import QuotaService
 from kafka_server.application.replica_manager import ReplicaManager
 from kafka_server.application.scram_service import ScramService
+from kafka_server.application.telemetry_service import TelemetryService
 from kafka_server.application.throttle import Throttle
 from kafka_server.application.topic_service import NewTopic, TopicService
 from kafka_server.domain.topic import Topic
+from kafka_server.infrastructure.compression import Codecs
 from kafka_server.infrastructure.storage.memory import MemoryLogRepository, MemoryTopicRepository
 from kafka_server.infrastructure.storage.memory_metadata import (
     MemoryConfigRepository,
@@ -80,6 +83,7 @@ class House:
         self.loggers = BrokerLoggers()
         self.clock = VirtualClock()
         self.throttle = Throttle(lambda: 0)
+        self.telemetry = TelemetryService(self.config_repository, Codecs(), self.clock, size_max=1000)
         self.quotas = QuotaService(MemoryQuotaRepository(), self.clock, self.throttle, 1000, 11)
         self.context = RequestContext("PLAINTEXT", "10.0.0.1", 9092, "10.0.0.2", 50000, "c")
         self._families: list[object] = [
@@ -93,6 +97,7 @@ class House:
             ControllerHandlers(NODE_ID, FEATURES, ReachedAddress(), self.clock),
             AclHandlers(),
             DelegationTokenHandlers(),
+            TelemetryHandlers(self.telemetry),
             LogDirHandlers(logs, self.replicas),
             ScramCredentialHandlers(ScramService(MemoryScramRepository())),
             QuotaHandlers(self.quotas),

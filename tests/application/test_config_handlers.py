@@ -413,3 +413,46 @@ async def test_a_type_of_the_future_cannot_be_listed(wrong: int) -> None:
     response = await House().ask("list_config_resources", request, ListConfigResourcesResponse)
 
     assert (response.error_code, response.config_resources) == (ErrorCode.UNSUPPORTED_VERSION, [])
+
+
+# ---- client metrics ----------------------------------------------------------------------------------------------
+
+
+async def test_client_metrics_are_configured_under_any_name() -> None:
+    house = House()
+    assert await alter(house, (METRICS, "watch", [("interval.ms", SET, "1000"), ("metrics", SET, "a.,b.")])) == [0]
+
+    result = await describe(house, METRICS, "watch", include_synonyms=True)
+
+    told = [(config.name, config.value, config.config_source, len(config.synonyms)) for config in result.configs]
+    own = ConfigSource.CLIENT_METRICS
+    assert told == [
+        ("interval.ms", "1000", own, 1),
+        ("match", "", ConfigSource.DEFAULT, 0),
+        ("metrics", "a.,b.", own, 1),
+    ]
+    assert [config.value for config in (await describe(house, METRICS, "never")).configs] == ["300000", "", ""]
+
+
+async def test_client_metrics_without_configs_are_gone() -> None:
+    house = House()
+    await alter(house, (METRICS, "watch", [("interval.ms", SET, "1000")]))
+    await alter(house, (METRICS, "watch", [("interval.ms", DELETE, None)]))
+
+    assert house.configs.resource_names(ResourceType.CLIENT_METRICS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "code"),
+    [
+        ("", ("interval.ms", SET, "1000"), ErrorCode.INVALID_REQUEST),
+        ("watch", ("nope", SET, "1"), ErrorCode.INVALID_REQUEST),
+        ("watch", ("nope", DELETE, None), ErrorCode.NONE),
+        ("watch", ("interval.ms", SET, "99"), ErrorCode.INVALID_REQUEST),
+        ("watch", ("interval.ms", SET, "x"), ErrorCode.INVALID_CONFIG),
+        ("watch", ("match", SET, "nope=1"), ErrorCode.INVALID_CONFIG),
+        ("watch", ("match", SET, "client_id=["), ErrorCode.INVALID_CONFIG),
+    ],
+)
+async def test_client_metrics_that_make_no_sense_are_refused(name: str, change: Change, code: int) -> None:
+    assert await alter(House(), (METRICS, name, [change])) == [code]

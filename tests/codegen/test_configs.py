@@ -34,7 +34,7 @@ TOPIC = """
 
 def rendered(tmp_path: Path, broker: str = BROKER, topic: str = TOPIC) -> dict[str, str]:
     group = topic.replace("t.a", "g.a")
-    (tmp_path / "configs.yaml").write_text(f"broker:\n{broker}\ntopic:\n{topic}\ngroup:\n{group}\n")
+    (tmp_path / "configs.yaml").write_text(f"broker:\n{broker}\ntopic:\n{topic}\ngroup:\n{group}\nclient_metrics: []\n")
     module: dict[str, str] = {}
     exec(render_configs(tmp_path), module)
     return module

@@ -95,7 +95,9 @@ async def scrape(**settings: str) -> dict[str, str]:
     """Name with labels -> value of a new broker's metrics."""
     async with running_broker(**settings) as broker:
         of = broker.broker.services
-        metrics = Metrics(Sources(of.replicas, of.coordinator, of.offsets, of.sessions, broker.broker.server))
+        metrics = Metrics(
+            Sources(of.replicas, of.coordinator, of.offsets, of.sessions, of.quotas, of.telemetry, broker.broker.server)
+        )
         await of.topics.create_for_client("orders")
         lines = metrics.render().splitlines()
     return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))

@@ -1,7 +1,7 @@
 """DescribeConfigs v0-v4, AlterConfigs v0-v2, IncrementalAlterConfigs v0-v1, ListConfigResources v0-v1.
 
-Shapes: requests list resources - topic, broker, broker logger, group - with keys; responses list a result per
-resource, in the order of the request. ListConfigResources tells the names of what can have configs, by type.
+Shapes: requests list resources - topic, broker, broker logger, group, client metrics - with keys; responses list a
+result per resource, in the order of the request. ListConfigResources tells the names of what can have configs, by type.
 Behaviour: a resource is changed as a whole or not at all; one that is listed twice is INVALID_REQUEST both times. A
 broker is named by its node id, or by the empty name for "every broker". Passwords, and keys that this broker does not
 know, are shown without value. Documentation says of a key without effect that it has none.
@@ -10,7 +10,7 @@ types and documentation. AlterConfigs replaces all keys of a resource and cannot
 IncrementalAlterConfigs (KIP-339) changes some, and appends to or subtracts from lists. ListConfigResources v0 lists
 client-metrics resources (KIP-1000), v1 (KIP-1142) those of the types named, or of all types when none is; an unknown
 type is UNSUPPORTED_VERSION.
-Known gaps: the resource type CLIENT_METRICS is INVALID_REQUEST until client telemetry (KIP-714) is received.
+Known gaps: none.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ from kafka_server.application.counters import TopicCounters
 from kafka_server.application.fetch_sessions import FetchSessions
 from kafka_server.application.group_coordinator import GroupCoordinator
 from kafka_server.application.offset_manager import OffsetManager
+from kafka_server.application.quota_service import QuotaService
 from kafka_server.application.replica_manager import ReplicaManager
+from kafka_server.application.telemetry_service import TelemetryService
 from kafka_server.infrastructure.network.server import Server
 
 Labels = tuple[tuple[str, str], ...]
@@ -58,6 +60,8 @@ class Sources:
     coordinator: GroupCoordinator
     offsets: OffsetManager
     sessions: FetchSessions
+    quotas: QuotaService
+    telemetry: TelemetryService
     server: Server
 
 
@@ -83,6 +87,7 @@ class Metrics:
         yield from self._partitions()
         yield from self._groups()
         yield from self._network()
+        yield from self._clients()
         yield from self._process()
 
     def _topics(self) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
@@ -228,6 +233,52 @@ class Metrics:
             "counter",
             "Fetch sessions evicted.",
             [((), sessions.evictions)],
+        )
+
+    def _clients(self) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
+        quotas = self._of.quotas.counters.items()
+        yield (
+            "kafka_server_clientquotas_throttled_requests_total",
+            "counter",
+            "Requests whose client was told to pause, by the quota that it exceeded.",
+            [((("quota", key),), of.throttled_requests) for key, of in quotas],
+        )
+        yield (
+            "kafka_server_clientquotas_pause_ms_total",
+            "counter",
+            "Milliseconds that clients were told to pause.",
+            [((("quota", key),), of.pause_ms) for key, of in quotas],
+        )
+        instances = list(self._of.telemetry.instances())
+        counters = self._of.telemetry.counters
+        name = "kafka_server_clientmetrics"
+        yield f"{name}_instance_count", "gauge", "Clients that tell their metrics.", [((), len(instances))]
+        yield f"{name}_push_total", "counter", "Pushes of client metrics received.", [((), counters.pushes)]
+        yield f"{name}_throttle_total", "counter", "Pushes and questions that came early.", [((), counters.throttled)]
+        yield (
+            f"{name}_unknown_subscription_request_total",
+            "counter",
+            "Pushes for an outdated subscription.",
+            [((), counters.unknown_subscription)],
+        )
+        yield f"{name}_unreadable_total", "counter", "Pushes that could not be read.", [((), counters.unreadable)]
+        yield (
+            "kafka_client_metric",
+            "gauge",
+            "What clients told about themselves (KIP-714); deltas are summed up.",
+            [
+                (
+                    (
+                        ("client_id", instance.selectors["client_id"]),
+                        ("client_instance_id", instance.selectors["client_instance_id"]),
+                        ("name", metric),
+                        ("attributes", ",".join(f"{key}={value}" for key, value in attributes)),
+                    ),
+                    value,
+                )
+                for instance in instances
+                for (metric, attributes), value in instance.values.items()
+            ],
         )
 
     def _process(self) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
