@@ -40,6 +40,11 @@ SERVED: Final[Mapping[int, tuple[int, int]]] = {
     21: (0, 2),  # DeleteRecords
     22: (0, 5),  # InitProducerId
     23: (0, 4),  # OffsetForLeaderEpoch
+    24: (0, 5),  # AddPartitionsToTxn
+    25: (0, 4),  # AddOffsetsToTxn
+    26: (0, 5),  # EndTxn
+    27: (1, 2),  # WriteTxnMarkers
+    28: (0, 6),  # TxnOffsetCommit
     29: (0, 3),  # DescribeAcls
     30: (0, 3),  # CreateAcls
     31: (0, 3),  # DeleteAcls
@@ -65,7 +70,10 @@ SERVED: Final[Mapping[int, tuple[int, int]]] = {
     55: (0, 2),  # DescribeQuorum
     57: (0, 2),  # UpdateFeatures
     60: (0, 2),  # DescribeCluster
+    61: (0, 0),  # DescribeProducers
     64: (0, 0),  # UnregisterBroker
+    65: (0, 0),  # DescribeTransactions
+    66: (0, 2),  # ListTransactions
     71: (0, 0),  # GetTelemetrySubscriptions
     72: (0, 0),  # PushTelemetry
     74: (0, 1),  # ListConfigResources
@@ -93,6 +101,11 @@ NAMES: Final[Mapping[int, str]] = {
     21: "DeleteRecords",
     22: "InitProducerId",
     23: "OffsetForLeaderEpoch",
+    24: "AddPartitionsToTxn",
+    25: "AddOffsetsToTxn",
+    26: "EndTxn",
+    27: "WriteTxnMarkers",
+    28: "TxnOffsetCommit",
     29: "DescribeAcls",
     30: "CreateAcls",
     31: "DeleteAcls",
@@ -118,7 +131,10 @@ NAMES: Final[Mapping[int, str]] = {
     55: "DescribeQuorum",
     57: "UpdateFeatures",
     60: "DescribeCluster",
+    61: "DescribeProducers",
     64: "UnregisterBroker",
+    65: "DescribeTransactions",
+    66: "ListTransactions",
     71: "GetTelemetrySubscriptions",
     72: "PushTelemetry",
     74: "ListConfigResources",
@@ -146,6 +162,11 @@ FLEXIBLE_FROM: Final[Mapping[int, int]] = {
     21: 2,
     22: 2,
     23: 4,
+    24: 3,
+    25: 3,
+    26: 3,
+    27: 1,
+    28: 3,
     29: 2,
     30: 2,
     31: 2,
@@ -171,7 +192,10 @@ FLEXIBLE_FROM: Final[Mapping[int, int]] = {
     55: 0,
     57: 0,
     60: 0,
+    61: 0,
     64: 0,
+    65: 0,
+    66: 0,
     71: 0,
     72: 0,
     74: 0,
@@ -387,6 +411,36 @@ def _offset_for_leader_epoch(handlers: Handlers[Ctx], version: int) -> Route[Ctx
     return route(23, version, OffsetForLeaderEpochRequest, handlers.offset_for_leader_epoch, OffsetForLeaderEpochResponse)
 
 
+def _add_partitions_to_txn(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.add_partitions_to_txn import AddPartitionsToTxnRequest, AddPartitionsToTxnResponse
+
+    return route(24, version, AddPartitionsToTxnRequest, handlers.add_partitions_to_txn, AddPartitionsToTxnResponse)
+
+
+def _add_offsets_to_txn(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.add_offsets_to_txn import AddOffsetsToTxnRequest, AddOffsetsToTxnResponse
+
+    return route(25, version, AddOffsetsToTxnRequest, handlers.add_offsets_to_txn, AddOffsetsToTxnResponse)
+
+
+def _end_txn(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.end_txn import EndTxnRequest, EndTxnResponse
+
+    return route(26, version, EndTxnRequest, handlers.end_txn, EndTxnResponse)
+
+
+def _write_txn_markers(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.write_txn_markers import WriteTxnMarkersRequest, WriteTxnMarkersResponse
+
+    return route(27, version, WriteTxnMarkersRequest, handlers.write_txn_markers, WriteTxnMarkersResponse)
+
+
+def _txn_offset_commit(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
+
+    return route(28, version, TxnOffsetCommitRequest, handlers.txn_offset_commit, TxnOffsetCommitResponse)
+
+
 def _describe_acls(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.describe_acls import DescribeAclsRequest, DescribeAclsResponse
 
@@ -537,10 +591,28 @@ def _describe_cluster(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     return route(60, version, DescribeClusterRequest, handlers.describe_cluster, DescribeClusterResponse)
 
 
+def _describe_producers(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.describe_producers import DescribeProducersRequest, DescribeProducersResponse
+
+    return route(61, version, DescribeProducersRequest, handlers.describe_producers, DescribeProducersResponse)
+
+
 def _unregister_broker(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
 
     return route(64, version, UnregisterBrokerRequest, handlers.unregister_broker, UnregisterBrokerResponse)
+
+
+def _describe_transactions(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.describe_transactions import DescribeTransactionsRequest, DescribeTransactionsResponse
+
+    return route(65, version, DescribeTransactionsRequest, handlers.describe_transactions, DescribeTransactionsResponse)
+
+
+def _list_transactions(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.list_transactions import ListTransactionsRequest, ListTransactionsResponse
+
+    return route(66, version, ListTransactionsRequest, handlers.list_transactions, ListTransactionsResponse)
 
 
 def _get_telemetry_subscriptions(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
@@ -587,6 +659,11 @@ _BUILDERS: Final[Mapping[int, Callable[[Handlers[Any], int], Route[Any]]]] = {
     21: _delete_records,
     22: _init_producer_id,
     23: _offset_for_leader_epoch,
+    24: _add_partitions_to_txn,
+    25: _add_offsets_to_txn,
+    26: _end_txn,
+    27: _write_txn_markers,
+    28: _txn_offset_commit,
     29: _describe_acls,
     30: _create_acls,
     31: _delete_acls,
@@ -612,7 +689,10 @@ _BUILDERS: Final[Mapping[int, Callable[[Handlers[Any], int], Route[Any]]]] = {
     55: _describe_quorum,
     57: _update_features,
     60: _describe_cluster,
+    61: _describe_producers,
     64: _unregister_broker,
+    65: _describe_transactions,
+    66: _list_transactions,
     71: _get_telemetry_subscriptions,
     72: _push_telemetry,
     74: _list_config_resources,

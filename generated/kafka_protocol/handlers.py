@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from kafka_protocol.messages.delete_records import DeleteRecordsRequest, DeleteRecordsResponse
     from kafka_protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
     from kafka_protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse
+    from kafka_protocol.messages.add_partitions_to_txn import AddPartitionsToTxnRequest, AddPartitionsToTxnResponse
+    from kafka_protocol.messages.add_offsets_to_txn import AddOffsetsToTxnRequest, AddOffsetsToTxnResponse
+    from kafka_protocol.messages.end_txn import EndTxnRequest, EndTxnResponse
+    from kafka_protocol.messages.write_txn_markers import WriteTxnMarkersRequest, WriteTxnMarkersResponse
+    from kafka_protocol.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
     from kafka_protocol.messages.describe_acls import DescribeAclsRequest, DescribeAclsResponse
     from kafka_protocol.messages.create_acls import CreateAclsRequest, CreateAclsResponse
     from kafka_protocol.messages.delete_acls import DeleteAclsRequest, DeleteAclsResponse
@@ -57,7 +62,10 @@ if TYPE_CHECKING:
     from kafka_protocol.messages.describe_quorum import DescribeQuorumRequest, DescribeQuorumResponse
     from kafka_protocol.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
     from kafka_protocol.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
+    from kafka_protocol.messages.describe_producers import DescribeProducersRequest, DescribeProducersResponse
     from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
+    from kafka_protocol.messages.describe_transactions import DescribeTransactionsRequest, DescribeTransactionsResponse
+    from kafka_protocol.messages.list_transactions import ListTransactionsRequest, ListTransactionsResponse
     from kafka_protocol.messages.get_telemetry_subscriptions import GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse
     from kafka_protocol.messages.push_telemetry import PushTelemetryRequest, PushTelemetryResponse
     from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
@@ -112,6 +120,16 @@ class Handlers(Generic[Ctx]):
     """Hands out the producer id and epoch that make retries harmless and fence zombies. Key 22, versions 0-5."""
     offset_for_leader_epoch: Handler[Ctx, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse]
     """Where did a leader epoch end? Finds the point where two logs parted. Key 23, versions 0-4."""
+    add_partitions_to_txn: Handler[Ctx, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse]
+    """Takes partitions into the open transaction, before anything is written to them. Key 24, versions 0-5."""
+    add_offsets_to_txn: Handler[Ctx, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse]
+    """Takes the committed offsets of a group into the open transaction. Key 25, versions 0-4."""
+    end_txn: Handler[Ctx, EndTxnRequest, EndTxnResponse]
+    """Commits or aborts the open transaction. Key 26, versions 0-5."""
+    write_txn_markers: Handler[Ctx, WriteTxnMarkersRequest, WriteTxnMarkersResponse]
+    """Writes the markers that end a transaction into partitions; from coordinators, and from administrators who repair. Key 27, versions 1-2."""
+    txn_offset_commit: Handler[Ctx, TxnOffsetCommitRequest, TxnOffsetCommitResponse]
+    """Commits a group's offsets that count only once the transaction commits. Key 28, versions 0-6."""
     describe_acls: Handler[Ctx, DescribeAclsRequest, DescribeAclsResponse]
     """The access control entries that match a filter. Key 29, versions 0-3."""
     create_acls: Handler[Ctx, CreateAclsRequest, CreateAclsResponse]
@@ -162,8 +180,14 @@ class Handlers(Generic[Ctx]):
     """Switches cluster-wide features to another level. Key 57, versions 0-2."""
     describe_cluster: Handler[Ctx, DescribeClusterRequest, DescribeClusterResponse]
     """Brokers or controllers, cluster id and controller, for admin tools and without any topic. Key 60, versions 0-2."""
+    describe_producers: Handler[Ctx, DescribeProducersRequest, DescribeProducersResponse]
+    """The producers that a partition remembers, and where the transactions begin that are open there. Key 61, versions 0."""
     unregister_broker: Handler[Ctx, UnregisterBrokerRequest, UnregisterBrokerResponse]
     """Removes the registration of a broker that will not come back. Key 64, versions 0."""
+    describe_transactions: Handler[Ctx, DescribeTransactionsRequest, DescribeTransactionsResponse]
+    """State, producer and partitions of transactional ids. Key 65, versions 0."""
+    list_transactions: Handler[Ctx, ListTransactionsRequest, ListTransactionsResponse]
+    """The transactional ids that this broker coordinates. Key 66, versions 0-2."""
     get_telemetry_subscriptions: Handler[Ctx, GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse]
     """Which of its own metrics shall a client push, and how often? Key 71, versions 0."""
     push_telemetry: Handler[Ctx, PushTelemetryRequest, PushTelemetryResponse]

@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.ports import Clock, Timer
 from kafka_server.application.replica_manager import Replica, ReplicaManager
+from kafka_server.domain.aborted_transactions import AbortedTransaction
 from kafka_server.domain.errors import DomainError, NotLeaderOrFollower, OffsetOutOfRange, StorageError
 from kafka_server.domain.partition import EpochEnd
 from kafka_server.domain.record_batch import iterate_batches
@@ -104,6 +105,17 @@ class ReadResult:
         self.log_start_offset = -1
         self.diverging: EpochEnd | None = None
         self.records = NOTHING
+
+
+def aborted_within(result: ReadResult) -> list[AbortedTransaction]:
+    """The aborted transactions that have records among those that were read, sorted by their first offset."""
+    start_offset = result.target.fetch_offset
+    if not result.records or result.replica is None or not result.replica.partition.aborted.concern(start_offset):
+        return []
+    end_offset = start_offset
+    for header, _ in iterate_batches(result.records):
+        end_offset = header.last_offset + 1
+    return result.replica.partition.aborted.between(start_offset, end_offset)
 
 
 class _Pass:

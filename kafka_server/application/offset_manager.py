@@ -5,15 +5,16 @@ All committed offsets are in memory. A commit can be read at once; its sender is
 that after a crash a group may find an offset below one that it *saw*, but never below one that it was *told* is
 committed: records may be read twice, which at-least-once allows, and are never skipped.
 
-An open transaction's offsets will be a second map beside ``_offsets`` when TxnOffsetCommit is served; until then every
-offset is stable, which is what ``require_stable`` (KIP-447) asks for.
+Offsets of open transactions are staged in a second map and seen by nobody until their transaction commits; until it is
+over, a reader who insists on stable offsets (KIP-447) is told to come back. Of a staged offset and a plain commit for
+the same partition, the later one counts: a plain commit turns what is staged into None.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from kafka_server.application.explain import EXPLAIN
@@ -33,6 +34,7 @@ from kafka_server.domain.group_values import Group
 log = logging.getLogger("kafka_server.group")
 
 TopicOffsets = dict[str, dict[int, CommittedOffset]]
+StagedOffsets = dict[PartitionKey, CommittedOffset | None]
 
 
 @dataclass(slots=True, frozen=True)
@@ -91,6 +93,8 @@ class OffsetManager:
         self._coordinator = coordinator
         self._settings = settings
         self._offsets: dict[str, TopicOffsets] = {}
+        self._staged: dict[str, dict[int, StagedOffsets]] = {}
+        """Offsets of open transactions by group and producer id."""
         self._timer: Timer | None = None
         self._background: set[asyncio.Future[None]] = set()
         self.counters = OffsetCounters()
@@ -100,6 +104,10 @@ class OffsetManager:
         for group_id, offsets in (await self._repository.load()).items():
             self._coordinator.find_or_create(group_id)
             self._apply(group_id, offsets)
+        for producer_id, groups in (await self._repository.load_staged()).items():
+            for group_id, staged in groups.items():
+                self._coordinator.find_or_create(group_id)
+                self._staged.setdefault(group_id, {})[producer_id] = dict(staged)
         self.start_expiry()
 
     async def close(self) -> None:
@@ -112,16 +120,80 @@ class OffsetManager:
     def commit(self, command: OffsetCommitCommand) -> Outcome:
         """Takes the offsets, all that are acceptable at once. Raises what the group says to the commit as a whole."""
         self._validate_commit(command)
-        longest = self._settings.metadata_length_max
-        too_large = [key for key, offset in command.offsets.items() if len(offset.metadata) > longest]
-        accepted = {key: offset for key, offset in command.offsets.items() if len(offset.metadata) <= longest}
+        accepted, too_large = self._acceptable(command)
         stored: Awaitable[None] | None = None
         if accepted:
             stored = self._repository.commit(command.group_id, accepted)
+            if command.group_id in self._staged:
+                self._supersede(command.group_id, accepted)
             self._apply(command.group_id, accepted)
             self.counters.commits += len(accepted)
             self._explain_commit(command, accepted)
         return Outcome(dict.fromkeys(too_large, OffsetMetadataTooLarge.code), stored)
+
+    def _acceptable(
+        self, command: OffsetCommitCommand
+    ) -> tuple[dict[PartitionKey, CommittedOffset], list[PartitionKey]]:
+        longest = self._settings.metadata_length_max
+        accepted = {key: offset for key, offset in command.offsets.items() if len(offset.metadata) <= longest}
+        return accepted, [key for key in command.offsets if key not in accepted]
+
+    # ---- transactions ------------------------------------------------------------------------------------------------
+
+    def stage(self, producer_id: int, command: OffsetCommitCommand) -> Outcome:
+        """TxnOffsetCommit: takes the offsets until the producer's transaction ends. Otherwise as ``commit``.
+
+        That the offsets belong to an open transaction is for the caller to know.
+        """
+        self._validate_commit(command, transactional=True)
+        accepted, too_large = self._acceptable(command)
+        stored: Awaitable[None] | None = None
+        if accepted:
+            stored = self._repository.stage(producer_id, command.group_id, accepted)
+            self._staged.setdefault(command.group_id, {}).setdefault(producer_id, {}).update(accepted)
+            self._explain_commit(command, accepted)
+        return Outcome(dict.fromkeys(too_large, OffsetMetadataTooLarge.code), stored)
+
+    def end_transaction(
+        self, producer_id: int, is_commit: bool, concerns: Callable[[str], bool]
+    ) -> Awaitable[None] | None:
+        """The producer's transaction is over, for those groups that it concerns: its offsets are committed or dropped.
+
+        Returns when that is durable; None when it is already. Raises StorageError.
+        """
+        stored: Awaitable[None] | None = None
+        for group_id in [group for group, by_producer in self._staged.items() if producer_id in by_producer]:
+            if not concerns(group_id):
+                continue
+            staged = self._staged[group_id][producer_id]
+            committed = {key: offset for key, offset in staged.items() if offset is not None and is_commit}
+            settled = self._repository.settle(producer_id, group_id, committed)
+            if settled is not None:
+                stored = settled if stored is None else both(stored, settled)
+            self._unstage(group_id, producer_id)
+            if committed:
+                self._apply(group_id, committed)
+                self.counters.commits += len(committed)
+        return stored
+
+    def is_unstable(self, group_id: str, partition: PartitionKey) -> bool:
+        """Whether an open transaction is about to change this offset."""
+        return any(partition in staged for staged in self._staged.get(group_id, {}).values())
+
+    def _supersede(self, group_id: str, accepted: Mapping[PartitionKey, CommittedOffset]) -> None:
+        for producer_id, staged in self._staged[group_id].items():
+            outdated: StagedOffsets = {key: None for key in accepted if staged.get(key) is not None}
+            if outdated:
+                staged.update(outdated)
+                self._finish_in_background(self._repository.stage(producer_id, group_id, outdated))
+
+    def _unstage(self, group_id: str, producer_id: int) -> None:
+        by_producer = self._staged[group_id]
+        del by_producer[producer_id]
+        if not by_producer:
+            del self._staged[group_id]
+
+    # ---- reading and removing ----------------------------------------------------------------------------------------
 
     def fetch(self, group_id: str) -> Mapping[str, Mapping[int, CommittedOffset]]:
         """All offsets of the group by topic and partition; empty when there is no such group. Not to be changed."""
@@ -135,14 +207,19 @@ class OffsetManager:
         group.validate_offset_delete()
         refused = [key for key in partitions if group.is_subscribed_to(key[0])]
         known = self._offsets.get(group_id, {})
-        doomed = [key for key in partitions if key not in refused and key[1] in known.get(key[0], {})]
+        doomed = [
+            key
+            for key in partitions
+            if key not in refused and (key[1] in known.get(key[0], {}) or self.is_unstable(group_id, key))
+        ]
         stored = self._remove(group_id, doomed)
         return Outcome(dict.fromkeys(refused, GroupSubscribedToTopic.code), stored)
 
     def delete_group(self, group_id: str) -> Awaitable[None] | None:
         """DeleteGroups: an empty group goes with its offsets. Raises GroupIdNotFound, NonEmptyGroup."""
         group_deleted = self._coordinator.delete(group_id)
-        doomed = [(topic, index) for topic, offsets in self._offsets.get(group_id, {}).items() for index in offsets]
+        doomed = {(topic, index) for topic, offsets in self._offsets.get(group_id, {}).items() for index in offsets}
+        doomed.update(key for staged in self._staged.get(group_id, {}).values() for key in staged)
         offsets_deleted = self._remove(group_id, doomed)
         log.info("Group %s was deleted with %d offset(s)", group_id, len(doomed))
         if group_deleted is None or offsets_deleted is None:
@@ -151,9 +228,11 @@ class OffsetManager:
 
     def forget_topic(self, topic: str) -> None:
         """The topic was deleted: positions in it mean nothing any more, also if one of that name is created again."""
-        for group_id, topics in list(self._offsets.items()):
-            if topic in topics:
-                self._finish_in_background(self._remove(group_id, [(topic, index) for index in topics[topic]]))
+        for group_id in {**self._offsets, **self._staged}:
+            doomed = {(topic, index) for index in self._offsets.get(group_id, {}).get(topic, ())}
+            for staged in self._staged.get(group_id, {}).values():
+                doomed.update(key for key in staged if key[0] == topic)
+            self._finish_in_background(self._remove(group_id, doomed))
 
     def expire(self) -> None:
         """Removes the offsets whose time is over, and groups that have neither members nor offsets any more."""
@@ -162,21 +241,27 @@ class OffsetManager:
             doomed = []
             for topic, offsets in topics.items():
                 if not group.is_subscribed_to(topic):
-                    doomed += [(topic, index) for index, offset in offsets.items() if self._is_over(group, offset)]
+                    over = [(topic, index) for index, offset in offsets.items() if self._is_over(group, offset)]
+                    doomed += [key for key in over if not self.is_unstable(group.group_id, key)]
             self.counters.expirations += len(doomed)
             if doomed:
                 log.log(EXPLAIN, "Group %s: %d unused offset(s) expired", group.group_id, len(doomed))
                 self._finish_in_background(self._remove(group.group_id, doomed))
-            if group.is_abandoned and group.group_id not in self._offsets:
+            has_offsets = group.group_id in self._offsets or group.group_id in self._staged
+            if group.is_abandoned and not has_offsets:
                 self._finish_in_background(self._coordinator.delete(group.group_id))
                 log.info("Group %s has neither members nor offsets and was removed", group.group_id)
 
     # ---- parts -------------------------------------------------------------------------------------------------------
 
-    def _validate_commit(self, command: OffsetCommitCommand) -> None:
+    def _validate_commit(self, command: OffsetCommitCommand, *, transactional: bool = False) -> None:
         try:
             self._coordinator.validate_offset_commit(
-                command.group_id, command.member_id, command.instance_id, command.generation
+                command.group_id,
+                command.member_id,
+                command.instance_id,
+                command.generation,
+                transactional=transactional,
             )
         except GroupIdNotFound:
             if command.generation < 0:
@@ -194,13 +279,19 @@ class OffsetManager:
     def _remove(self, group_id: str, doomed: Collection[PartitionKey]) -> Awaitable[None] | None:
         if not doomed:
             return None
-        topics = self._offsets[group_id]
+        topics = self._offsets.get(group_id, {})
         for topic, partition in doomed:
-            topics[topic].pop(partition, None)
-            if not topics[topic]:
-                del topics[topic]
+            if topic in topics:
+                topics[topic].pop(partition, None)
+                if not topics[topic]:
+                    del topics[topic]
         if not topics:
-            del self._offsets[group_id]
+            self._offsets.pop(group_id, None)
+        for producer_id, staged in list(self._staged.get(group_id, {}).items()):
+            for key in doomed:
+                staged.pop(key, None)
+            if not staged:
+                self._unstage(group_id, producer_id)
         self.counters.deletions += len(doomed)
         return self._repository.delete(group_id, doomed)
 

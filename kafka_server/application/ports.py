@@ -2,7 +2,7 @@
 Must never know: who implements them.
 
 Each port is written for its consumer and has at most six methods. Every adapter of a port passes the same suite in
-``tests/ports``. Sections: time; log storage; topics; offsets and groups.
+``tests/ports``. Sections: time; log storage; topics; offsets and groups; transactions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # protocols need the names only; a start should not pay for w
     from kafka_server.domain.partition import Partition
     from kafka_server.domain.scram import ScramCredential, ScramMechanism
     from kafka_server.domain.topic import Topic
+    from kafka_server.domain.transaction import Transaction
 
 # ---- time ----------------------------------------------------------------------------------------------------------
 
@@ -247,16 +248,58 @@ class GroupRepository(Protocol):
 
 
 class OffsetRepository(Protocol):
-    """Committed offsets, with the same promises as GroupRepository. The offset manager keeps them all in memory."""
+    """Committed offsets, with the same promises as GroupRepository. The offset manager keeps them all in memory.
+
+    Offsets that belong to an open transaction are *staged* by its producer id until the transaction ends. None in the
+    place of a staged offset says that a plain commit came later, which counts when the transaction commits.
+    """
 
     async def load(self) -> Mapping[str, Mapping[PartitionKey, CommittedOffset]]:
         """Every offset that is stored, by group id; called once, at start."""
 
+    async def load_staged(self) -> Mapping[int, Mapping[str, Mapping[PartitionKey, CommittedOffset | None]]]:
+        """Every staged offset, by producer id and group id; called once, at start."""
+
     def commit(self, group_id: str, offsets: Mapping[PartitionKey, CommittedOffset]) -> Awaitable[None] | None:
         """Stores all of these offsets or none."""
 
+    def stage(
+        self, producer_id: int, group_id: str, offsets: Mapping[PartitionKey, CommittedOffset | None]
+    ) -> Awaitable[None] | None:
+        """Stages all of these offsets or none."""
+
+    def settle(
+        self, producer_id: int, group_id: str, offsets: Mapping[PartitionKey, CommittedOffset]
+    ) -> Awaitable[None] | None:
+        """In one go, commits these offsets of the group and forgets all that the producer has staged for it."""
+
     def delete(self, group_id: str, partitions: Collection[PartitionKey]) -> Awaitable[None] | None:
-        """Forgets all of these offsets or none; those that are not stored are fine."""
+        """Forgets all of these offsets or none, staged ones too; those that are not stored are fine."""
+
+
+# ---- transactions --------------------------------------------------------------------------------------------------
+
+
+class TransactionRepository(Protocol):
+    """What is known of transactional ids, with the same promises as GroupRepository. Writes finish in the order in
+    which they were asked for, so a state that is stored implies that all before it were.
+    """
+
+    async def load(self) -> Sequence[Transaction]:
+        """Every transactional id that is stored; called once, at start."""
+
+    def save(self, transaction: Transaction) -> Awaitable[None] | None:
+        """Stores the transaction in place of what was stored under its id."""
+
+    def delete(self, transactional_id: str) -> Awaitable[None] | None:
+        """Forgets the id; one that is not stored is fine."""
+
+
+class Patterns(Protocol):
+    """Regular expressions that clients send."""
+
+    def compile(self, pattern: str) -> Callable[[str], bool]:
+        """Tells of a text whether the expression matches all of it. Raises InvalidRegularExpression."""
 
 
 # ---- addresses -----------------------------------------------------------------------------------------------------

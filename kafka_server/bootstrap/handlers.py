@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from kafka_server.application.handlers.scram_credentials import ScramCredentialHandlers
     from kafka_server.application.handlers.telemetry import TelemetryHandlers
     from kafka_server.application.handlers.topics import TopicHandlers
+    from kafka_server.application.handlers.transaction_admin import TransactionAdminHandlers
+    from kafka_server.application.handlers.transactions import TransactionHandlers
     from kafka_server.bootstrap.services import Services
 
 Req = TypeVar("Req")
@@ -80,7 +82,7 @@ class Families:
         from kafka_server.application.message_conversion import MessageConversion
 
         of = self._services
-        return ProduceHandlers(of.replicas, of.producer, MessageConversion(of.codecs))
+        return ProduceHandlers(of.replicas, of.producer, MessageConversion(of.codecs), lambda: of.transaction_gate)
 
     @cached_property
     def fetch(self) -> FetchHandlers:
@@ -108,7 +110,24 @@ class Families:
     def producer_ids(self) -> InitProducerIdHandlers:
         from kafka_server.application.handlers.init_producer_id import InitProducerIdHandlers
 
-        return InitProducerIdHandlers(self._services.producer_ids)
+        return InitProducerIdHandlers(self._services.producer_ids, lambda: self._services.transactions)
+
+    @cached_property
+    def transactions(self) -> TransactionHandlers:
+        from kafka_server.application.handlers.transactions import TransactionHandlers
+
+        of = self._services
+        return TransactionHandlers(
+            of.transactions, of.transaction_gate, of.transaction_markers, of.offsets, of.topic_repository, of.clock
+        )
+
+    @cached_property
+    def transaction_admin(self) -> TransactionAdminHandlers:
+        from kafka_server.application.handlers.transaction_admin import TransactionAdminHandlers
+        from kafka_server.infrastructure.patterns import Re2Patterns
+
+        of = self._services
+        return TransactionAdminHandlers(of.transactions, of.replicas, Re2Patterns(), of.clock)
 
     @cached_property
     def api_versions(self) -> ApiVersionsHandlers:
@@ -233,6 +252,8 @@ class Families:
         yield lambda: self.membership
         yield lambda: self.offsets
         yield lambda: self.producer_ids
+        yield lambda: self.transactions
+        yield lambda: self.transaction_admin
         yield lambda: self.topics
         yield lambda: self.placement
         yield lambda: self.configs
@@ -260,6 +281,14 @@ def build_handlers(families: Families) -> Handlers[RequestContext]:
         delete_records=deferred(lambda: families.delete_records.delete_records),
         offset_for_leader_epoch=deferred(lambda: families.log_offsets.offset_for_leader_epoch),
         init_producer_id=deferred(lambda: families.producer_ids.init_producer_id),
+        add_partitions_to_txn=deferred(lambda: families.transactions.add_partitions_to_txn),
+        add_offsets_to_txn=deferred(lambda: families.transactions.add_offsets_to_txn),
+        end_txn=deferred(lambda: families.transactions.end_txn),
+        txn_offset_commit=deferred(lambda: families.transactions.txn_offset_commit),
+        write_txn_markers=deferred(lambda: families.transactions.write_txn_markers),
+        describe_transactions=deferred(lambda: families.transaction_admin.describe_transactions),
+        list_transactions=deferred(lambda: families.transaction_admin.list_transactions),
+        describe_producers=deferred(lambda: families.transaction_admin.describe_producers),
         metadata=deferred(lambda: families.metadata.metadata),
         describe_cluster=deferred(lambda: families.cluster.describe_cluster),
         describe_topic_partitions=deferred(lambda: families.topic_partitions.describe_topic_partitions),

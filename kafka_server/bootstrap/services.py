@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from kafka_server.application.scram_service import ScramService
     from kafka_server.application.telemetry_service import TelemetryService
     from kafka_server.application.topic_service import TopicService
+    from kafka_server.application.transaction_coordinator import TransactionCoordinator
+    from kafka_server.application.transaction_gate import TransactionGate
+    from kafka_server.application.transaction_markers import TransactionMarkers
     from kafka_server.infrastructure.compression import Codecs
 
 
@@ -166,6 +169,43 @@ class Services:
         )
         return OffsetManager(self.clock, self.stores.offsets, self.coordinator, settings)
 
+    # -- transactions --
+
+    @cached_property
+    def transaction_markers(self) -> TransactionMarkers:
+        from kafka_server.application.transaction_markers import TransactionMarkers
+
+        partitions = self.configs.integer("offsets.topic.num.partitions")
+        return TransactionMarkers(self.replicas, self.producer, self.offsets, partitions)
+
+    @cached_property
+    def transactions(self) -> TransactionCoordinator:
+        from kafka_server.application.transaction_coordinator import TransactionCoordinator, TransactionSettings
+
+        of = self.configs
+        settings = TransactionSettings(
+            timeout_ms_max=of.integer("transaction.max.timeout.ms"),
+            abort_interval_ms=of.integer("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+            expiration_ms=of.integer("transactional.id.expiration.ms"),
+            expiration_interval_ms=of.integer("transaction.remove.expired.transaction.cleanup.interval.ms"),
+        )
+        return TransactionCoordinator(
+            self.clock, self.stores.transactions, self.producer_ids, self.transaction_markers, settings
+        )
+
+    @cached_property
+    def transaction_gate(self) -> TransactionGate:
+        from kafka_server.application.transaction_gate import TransactionGate
+
+        of = self.configs
+        return TransactionGate(
+            self.clock,
+            self.transactions,
+            lambda: of.boolean("transaction.partition.verification.enable"),
+            of.integer("add.partitions.to.txn.retry.backoff.ms"),
+            of.integer("add.partitions.to.txn.retry.backoff.max.ms"),
+        )
+
     # -- start and stop --
 
     async def settle(self) -> None:
@@ -174,6 +214,7 @@ class Services:
             # There was nothing to bring back. Loading now would put what is stored over groups that live already.
             self.offsets.start_expiry()
         self.retention.start()
+        self.transactions.start()
 
     async def load(self) -> None:
         """Brings back what the stores kept, before clients may come. Costs nothing when there is nothing."""
@@ -185,6 +226,7 @@ class Services:
                 await self.producer_ids.pass_over(max(known, default=-1))
             self.quotas.start()
             await self._load_groups()
+            await self.transactions.load()
 
     async def _load_groups(self) -> None:
         await self.coordinator.load()
@@ -194,6 +236,7 @@ class Services:
     async def stop(self) -> None:
         """Stops the chores and lets stores finish."""
         self.retention.stop()
+        await self.transactions.close()
         await self.offsets.close()
         await self.coordinator.close()
         await self.stores.close()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         QuotaRepository,
         ScramRepository,
         TopicRepository,
+        TransactionRepository,
     )
     from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
     from kafka_server.infrastructure.storage.sqlite.repositories import SqliteTopicRepository
@@ -82,6 +83,9 @@ class Stores(Protocol):
 
     @property
     def offsets(self) -> OffsetRepository: ...
+
+    @property
+    def transactions(self) -> TransactionRepository: ...
 
     async def prepare(self) -> None:
         """Before topics are opened: brings folders and metadata to agree."""
@@ -158,6 +162,12 @@ class MemoryStores:
         from kafka_server.infrastructure.storage.memory_offsets import MemoryOffsetRepository
 
         return MemoryOffsetRepository()
+
+    @cached_property
+    def transactions(self) -> TransactionRepository:
+        from kafka_server.infrastructure.storage.memory_transactions import MemoryTransactionRepository
+
+        return MemoryTransactionRepository()
 
     async def prepare(self) -> None:
         """Nothing is kept, so nothing can disagree."""
@@ -282,6 +292,12 @@ class DiskStores:
         from kafka_server.infrastructure.storage.sqlite.repositories import SqliteOffsetRepository
 
         return SqliteOffsetRepository(self._store)
+
+    @cached_property
+    def transactions(self) -> TransactionRepository:
+        from kafka_server.infrastructure.storage.sqlite.transactions import SqliteTransactionRepository
+
+        return SqliteTransactionRepository(self._store)
 
     async def prepare(self) -> None:
         from kafka_server.infrastructure.storage.reconcile import reconcile

@@ -10,9 +10,9 @@ Per key one line of facts - name, type, importance, update mode, effect, then wh
 from typing import Final
 
 BROKER: Final = r"""
-add.partitions.to.txn.retry.backoff.max.ms int high read-only none default=100 min=0
+add.partitions.to.txn.retry.backoff.max.ms int high read-only yes default=100 min=0
   Longest that a produce request is held while the broker retries to add its partition to the transaction.
-add.partitions.to.txn.retry.backoff.ms int high read-only none default=20 min=1
+add.partitions.to.txn.retry.backoff.ms int high read-only yes default=20 min=1
   Pause between two attempts of the broker to add a partition to a transaction on behalf of a producer.
 advertised.listeners list high read-only yes nonempty
   Addresses that clients are told to use, one per listener, as NAME://host:port. Without it a client is told the very
@@ -466,7 +466,7 @@ offsets.retention.minutes int high read-only yes default=10080 min=1
   How long the offsets of a group without members are kept.
 offsets.topic.compression.codec int high read-only none default=0
   Codec of the offsets topic by its number; 0 is none.
-offsets.topic.num.partitions int high read-only none default=50 min=1
+offsets.topic.num.partitions int high read-only yes default=50 min=1
   Partitions of the offsets topic. Must not change once groups exist.
 offsets.topic.replication.factor short high read-only none default=3 min=1
   Replicas of the offsets topic. Clamped to the number of brokers here.
@@ -783,13 +783,13 @@ storage string high read-only yes default=disk values=memory,disk
   Our own key. Where records are kept: `memory` forgets them when the server stops, `disk` keeps them in log.dirs.
 telemetry.max.bytes int low read-only yes default=1048576 min=1
   Largest push of client metrics (KIP-714), measured as it arrives.
-transaction.abort.timed.out.transaction.cleanup.interval.ms int low read-only none default=10000 min=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms int low read-only yes default=10000 min=1
   How often it is looked for transactions that have run out of time, in order to abort them.
-transaction.max.timeout.ms int high read-only none default=900000 min=1
+transaction.max.timeout.ms int high read-only yes default=900000 min=1
   Longest transaction time-out that a producer may ask for.
-transaction.partition.verification.enable boolean low cluster-wide none default=true
+transaction.partition.verification.enable boolean low cluster-wide yes default=true
   Checks that a partition belongs to the transaction before transactional records are appended to it (KIP-890).
-transaction.remove.expired.transaction.cleanup.interval.ms int low read-only none default=3600000 min=1
+transaction.remove.expired.transaction.cleanup.interval.ms int low read-only yes default=3600000 min=1
   How often it is looked for transactional ids that have expired.
 transaction.state.log.load.buffer.size int high read-only none default=5242880 min=1
   Batch size with which transaction state is read at start.
@@ -803,7 +803,7 @@ transaction.state.log.segment.bytes int high read-only none default=104857600 mi
   Segment size of the transaction state topic.
 transaction.two.phase.commit.enable boolean low read-only none default=false
   Lets producers take part in a two-phase commit that an outside coordinator runs (KIP-939).
-transactional.id.expiration.ms int high read-only none default=604800000 min=1
+transactional.id.expiration.ms int high read-only yes default=604800000 min=1
   How long a transactional id without a transaction is remembered.
 unclean.leader.election.enable boolean high cluster-wide none default=false
   Lets a replica that lags become leader when no other is left, at the price of lost records.

@@ -90,6 +90,11 @@ class RecordListTooLarge(DomainError):
     default_message = "The batch is larger than segment.bytes allows"
 
 
+class NotEnoughReplicas(DomainError):
+    code = 19
+    default_message = "The batch cannot be stored at the moment; try again"
+
+
 class InvalidRequiredAcks(DomainError):
     code = 21
     default_message = "acks must be 0, 1 or -1"

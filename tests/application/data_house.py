@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 from kafka_server.application.consumer_service import ConsumerService, FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.context import RequestContext
@@ -45,11 +45,12 @@ class DataHouse:
         self.retention = RetentionService(self.replicas, self.clock)
         conversion = MessageConversion(CODECS)
         self.throttle = Throttle(lambda: 0)
-        self.produce_handlers = ProduceHandlers(self.replicas, self.producer, conversion)
+        self.produce_handlers = ProduceHandlers(self.replicas, self.producer, conversion, _no_transactions)
         self.fetch_handlers = FetchHandlers(self.consumer, self.sessions, conversion, self.clock, self.throttle)
         self.offset_handlers = OffsetHandlers(self.replicas, self.offsets)
         self.delete_handlers = DeleteRecordsHandlers(self.replicas, self.retention)
-        self.producer_id_handlers = InitProducerIdHandlers(ProducerIdService(MemoryProducerIdRepository()))
+        producer_ids = ProducerIdService(MemoryProducerIdRepository())
+        self.producer_id_handlers = InitProducerIdHandlers(producer_ids, _no_transactions)
 
     async def topic(
         self, name: str = "orders", partitions: int = 1, settings: TopicSettings | None = None, internal: bool = False
@@ -85,6 +86,10 @@ class DataHouse:
         results = self.fetch(*targets, size_max=size_max)
         assert isinstance(results, list)
         return results
+
+
+def _no_transactions() -> NoReturn:
+    raise AssertionError("this house has no transactions; transaction_house.py has")
 
 
 def topic_id(name: str) -> bytes:

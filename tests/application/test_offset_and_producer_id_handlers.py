@@ -168,13 +168,6 @@ async def test_every_idempotent_producer_gets_an_id_of_its_own(version: int) -> 
     assert {(answer.error_code, answer.producer_epoch) for answer in answers} == {(0, 0)}
 
 
-@pytest.mark.parametrize("version", range(6))
-async def test_transactional_producers_are_told_that_no_coordinator_is_available(version: int) -> None:
-    answer = await init_producer_id(DataHouse(), version, InitProducerIdRequest("pay", 60_000))
-
-    assert (answer.error_code, answer.producer_id, answer.producer_epoch) == (15, -1, -1)
-
-
 @pytest.mark.parametrize("request_", [InitProducerIdRequest(None, 1, 5, -1), InitProducerIdRequest(None, 1, -1, 5)])
 async def test_a_producer_id_without_its_epoch_is_an_invalid_request(request_: InitProducerIdRequest) -> None:
     assert (await init_producer_id(DataHouse(), 4, request_)).error_code == INVALID_REQUEST

@@ -45,10 +45,10 @@ class Feature:
     finalized: int
 
 
-FEATURES = (Feature("metadata.version", 7, 33, 33),)
-"""What is true of this broker today: it understands what Kafka 4.4 keeps in its metadata. ``transaction.version`` and
-``group.version`` join when transactions and the consumer protocol do - a producer that reads transaction.version 2
-would end its transactions in a way (KIP-890) that must exist first."""
+FEATURES = (Feature("metadata.version", 7, 33, 33), Feature("transaction.version", 0, 2, 2))
+"""What is true of this broker today: it understands what Kafka 4.4 keeps in its metadata, and transactions of both
+kinds - a producer that reads transaction.version 2 ends each of its transactions with a new epoch (KIP-890).
+``group.version`` joins when the consumer protocol does."""
 FEATURES_EPOCH = 1
 """Grows with every change of a finalized level. The levels are fixed in this broker, so it does not."""
 

@@ -23,8 +23,7 @@ Version notes
     v17/18  replica_directory_id and high_watermark concern raft replicas, which this broker does not serve.
 
 Known gaps
-    Followers get NOT_LEADER_OR_FOLLOWER: no partition here has another replica. Until transactions exist, the list of
-    aborted ones is empty because there are none.
+    Followers get NOT_LEADER_OR_FOLLOWER: no partition here has another replica.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from kafka_protocol.messages.fetch import (
+    AbortedTransaction,
     EpochEndOffset,
     FetchableTopicResponse,
     FetchRequest,
@@ -39,7 +39,13 @@ from kafka_protocol.messages.fetch import (
     PartitionData,
 )
 
-from kafka_server.application.consumer_service import ConsumerService, FetchQuery, FetchTarget, ReadResult
+from kafka_server.application.consumer_service import (
+    ConsumerService,
+    FetchQuery,
+    FetchTarget,
+    ReadResult,
+    aborted_within,
+)
 from kafka_server.application.context import RequestContext
 from kafka_server.application.fetch_sessions import FetchSessions, ForgottenPartition, SessionFetch
 from kafka_server.application.message_conversion import MessageConversion
@@ -197,7 +203,7 @@ class FetchHandlers:
             None if diverging is None else EpochEndOffset(diverging.epoch, diverging.end_offset),
             None,
             None,
-            [] if query.read_committed else None,
+            _aborted(result) if query.read_committed else None,
             -1,
             records,
         )
@@ -216,6 +222,11 @@ def _forgotten(request: FetchRequest) -> list[ForgottenPartition]:
         for topic in request.forgotten_topics_data
         for index in topic.partitions
     ]
+
+
+def _aborted(result: ReadResult) -> list[AbortedTransaction]:
+    """The transactions whose records the reader has to leave out."""
+    return [AbortedTransaction(entry.producer_id, entry.first_offset) for entry in aborted_within(result)]
 
 
 def _error_code(version: int, error_code: int) -> int:

@@ -15,11 +15,11 @@ Version notes
                   time. v6+ a leader epoch. v9+ GROUP_ID_NOT_FOUND instead of ILLEGAL_GENERATION. v10+ topic ids:
                   UNKNOWN_TOPIC_ID.
     OffsetFetch   v0 answers UNKNOWN_TOPIC_OR_PARTITION where there is no offset. v0-7 name one group and are lifted to
-                  the list of v8 and lowered again. v7+ require_stable (KIP-447): nothing is unstable while the broker
-                  serves no transactions. v9+ member id and epoch are for the consumer protocol; classic groups ignore
+                  the list of v8 and lowered again. v7+ require_stable (KIP-447): UNSTABLE_OFFSET_COMMIT where an open
+                  transaction is about to change the offset. v9+ member id and epoch are for the consumer protocol;
+                  classic groups ignore
                   them, as in Kafka. v10+ topic ids; null then leaves out topics that are gone.
-Known gaps
-    Offsets of open transactions (TxnOffsetCommit is not served yet).
+Known gaps: none.
 
 Owns: the shapes of these APIs. Must never know: how offsets are stored, the rules of a group.
 """
@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from kafka_protocol.messages.offset_commit import (
     OffsetCommitRequest,
@@ -61,7 +61,13 @@ from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.offset_manager import OffsetCommitCommand, OffsetManager
 from kafka_server.application.ports import Clock, PartitionKey, TopicRepository
 from kafka_server.domain.committed_offset import NO_TOPIC_ID, CommittedOffset
-from kafka_server.domain.errors import CoordinatorNotAvailable, DomainError, UnknownTopicId, UnknownTopicOrPartition
+from kafka_server.domain.errors import (
+    CoordinatorNotAvailable,
+    DomainError,
+    UnknownTopicId,
+    UnknownTopicOrPartition,
+    UnstableOffsetCommit,
+)
 from kafka_server.domain.topic import Topic
 
 log = logging.getLogger("kafka_server.group")
@@ -146,21 +152,33 @@ class OffsetHandlers:
     # ---- OffsetFetch -------------------------------------------------------------------------------------------------
 
     def offset_fetch(self, context: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse:
-        groups = [self._fetch_group(group, context.api_version) for group in lift_fetch(request, context.api_version)]
-        return lower_fetch(groups, context.api_version)
+        version = context.api_version
+        groups = [self._fetch_group(group, version, request.require_stable) for group in lift_fetch(request, version)]
+        return lower_fetch(groups, version)
 
-    def _fetch_group(self, asked: OffsetFetchRequestGroup, version: int) -> OffsetFetchResponseGroup:
+    def _fetch_group(
+        self, asked: OffsetFetchRequestGroup, version: int, require_stable: bool
+    ) -> OffsetFetchResponseGroup:
         offsets = self._offsets.fetch(asked.group_id)
+
+        def is_unstable(partition: PartitionKey) -> bool:
+            return require_stable and self._offsets.is_unstable(asked.group_id, partition)
+
         if log.isEnabledFor(EXPLAIN):
             count = sum(len(partitions) for partitions in offsets.values())
             log.log(EXPLAIN, "Group %s asks where it stopped; it has committed %d offset(s)", asked.group_id, count)
         if asked.topics is None:
-            return OffsetFetchResponseGroup(group_id=asked.group_id, topics=self._all_offsets(offsets, version))
-        topics = [self._fetch_topic(topic, offsets, version) for topic in asked.topics]
+            topics = self._all_offsets(offsets, version, is_unstable)
+        else:
+            topics = [self._fetch_topic(topic, offsets, version, is_unstable) for topic in asked.topics]
         return OffsetFetchResponseGroup(group_id=asked.group_id, topics=topics)
 
     def _fetch_topic(
-        self, asked: OffsetFetchRequestTopics, offsets: Mapping[str, Mapping[int, CommittedOffset]], version: int
+        self,
+        asked: OffsetFetchRequestTopics,
+        offsets: Mapping[str, Mapping[int, CommittedOffset]],
+        version: int,
+        is_unstable: Callable[[PartitionKey], bool],
     ) -> OffsetFetchResponseTopics:
         name, missing_code = asked.name, UnknownTopicOrPartition.code if version == 0 else 0
         if version >= 10:
@@ -170,14 +188,19 @@ class OffsetHandlers:
         partitions = []
         for index in asked.partition_indexes:
             offset = known.get(index)
-            if offset is None or not offset.belongs_to(asked.topic_id):
+            if is_unstable((name, index)):
+                partitions.append(fetched(index, NO_OFFSET, UnstableOffsetCommit.code))
+            elif offset is None or not offset.belongs_to(asked.topic_id):
                 partitions.append(fetched(index, NO_OFFSET, missing_code))
             else:
                 partitions.append(fetched(index, offset, 0))
         return OffsetFetchResponseTopics(name=name, topic_id=asked.topic_id, partitions=partitions)
 
     def _all_offsets(
-        self, offsets: Mapping[str, Mapping[int, CommittedOffset]], version: int
+        self,
+        offsets: Mapping[str, Mapping[int, CommittedOffset]],
+        version: int,
+        is_unstable: Callable[[PartitionKey], bool],
     ) -> list[OffsetFetchResponseTopics]:
         answers = []
         for name, known in offsets.items():
@@ -185,7 +208,12 @@ class OffsetHandlers:
             if topic is None and version >= 10:
                 continue
             topic_id = NO_TOPIC_ID if topic is None else topic.topic_id
-            partitions = [fetched(index, offset, 0) for index, offset in known.items()]
+            partitions = [
+                fetched(index, NO_OFFSET, UnstableOffsetCommit.code)
+                if is_unstable((name, index))
+                else fetched(index, offset, 0)
+                for index, offset in known.items()
+            ]
             answers.append(OffsetFetchResponseTopics(name=name, topic_id=topic_id, partitions=partitions))
         return answers
 

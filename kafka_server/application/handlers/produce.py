@@ -12,19 +12,21 @@ Version notes
     v3      exactly one v2 batch per partition (KIP-98); below v7 zstd is refused with UNSUPPORTED_COMPRESSION_TYPE.
     v8      single records that were refused are named (KIP-467).
     v10     the current leader (KIP-951): never filled in, since this broker leads all it hosts.
+    v11     TRANSACTION_ABORTABLE, before INVALID_TXN_STATE, when the partition does not belong to the transaction.
+    v12     a partition is added to the transaction by producing to it (KIP-890); before, it must have been added.
     v13     topics by id (KIP-516); an unknown id is UNKNOWN_TOPIC_ID.
 
 Known gaps
-    timeout_ms is not needed: nothing waits for other replicas. Transactional batches are refused with
-    INVALID_TXN_STATE until the transaction coordinator exists. The inside of a large batch is not parsed unless the
-    topic's settings ask for it (see ProducerService).
+    timeout_ms is not needed: nothing waits for other replicas. The inside of a large batch is not parsed unless the
+    topic's settings ask for it (see ProducerService). Transactional batches in a request without a transactional id are
+    refused one by one with TRANSACTIONAL_ID_AUTHORIZATION_FAILED; Kafka refuses the whole request then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from kafka_protocol.messages.produce import (
@@ -42,18 +44,32 @@ from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.message_conversion import MessageConversion
 from kafka_server.application.producer_service import ProducerService
 from kafka_server.application.replica_manager import Replica, ReplicaManager
+from kafka_server.application.transaction_gate import TransactionGate
 from kafka_server.domain.errors import (
     CorruptMessage,
     DomainError,
+    InvalidProducerIdMapping,
     InvalidRequiredAcks,
     InvalidTopic,
+    InvalidTxnState,
     MessageTooLarge,
     RecordListTooLarge,
     StorageError,
+    TransactionalIdAuthorizationFailed,
     UnsupportedCompressionType,
 )
-from kafka_server.domain.record_batch import CODEC_MASK, CODEC_ZSTD, HEADER_SIZE, NotOneBatch
+from kafka_server.domain.partition import Membership
+from kafka_server.domain.record_batch import (
+    CODEC_MASK,
+    CODEC_ZSTD,
+    HEADER_SIZE,
+    MAGIC,
+    TRANSACTIONAL,
+    NotOneBatch,
+    parse_header,
+)
 from kafka_server.domain.records import InvalidRecords, InvalidTimestamps
+from kafka_server.domain.transaction import Producer, TopicPartition
 
 log = logging.getLogger("kafka_server.produce")
 
@@ -62,6 +78,9 @@ ADMIN_CLIENT_ID = "__admin_client"
 _FIRST_VERSION_WITH_BATCHES = 3
 _FIRST_VERSION_WITH_ZSTD = 7
 _FIRST_VERSION_WITH_TOPIC_IDS = 13
+_FIRST_VERSION_WITH_ABORTABLE = 11
+_FIRST_VERSION_THAT_ADDS_PARTITIONS = 12
+_MAGIC = 16
 _ATTRIBUTES_LOW_BYTE = 22
 # Shared by all responses; the encoder only reads it.
 _NO_RECORD_ERRORS: list[BatchIndexAndErrorMessage] = []
@@ -77,28 +96,49 @@ _TOLD_WITHOUT_LOG_START = (
 )
 
 Pending = list[tuple[PartitionProduceResponse, asyncio.Future[None]]]
+Verdicts = dict[int, Membership | DomainError]
+"""What the transaction coordinator said, by the identity of the partition's part of the request."""
+Firsts = list[tuple[PartitionProduceData, TopicPartition]]
+"""Partitions whose batch would be the first of its transaction there."""
 
 
 class ProduceHandlers:
     """Produce."""
 
-    __slots__ = ("_conversion", "_producer", "_replicas")
+    __slots__ = ("_conversion", "_gate", "_producer", "_replicas")
 
-    def __init__(self, replicas: ReplicaManager, producer: ProducerService, conversion: MessageConversion) -> None:
+    def __init__(
+        self,
+        replicas: ReplicaManager,
+        producer: ProducerService,
+        conversion: MessageConversion,
+        gate: Callable[[], TransactionGate],
+    ) -> None:
+        """``gate`` is called when the first transactional batch comes."""
         self._replicas = replicas
         self._producer = producer
         self._conversion = conversion
+        self._gate = gate
 
     def produce(
         self, context: RequestContext, request: ProduceRequest
     ) -> ProduceResponse | Awaitable[ProduceResponse | None] | None:
-        acks = request.acks
-        if not -1 <= acks <= 1:
+        if not -1 <= request.acks <= 1:
             return _refuse_all(request, InvalidRequiredAcks())
+        if request.transactional_id is not None:
+            return self._produce_in_transaction(context, request, request.transactional_id)
+        return self._append_all(context, request, None)
+
+    def _append_all(
+        self, context: RequestContext, request: ProduceRequest, verdicts: Verdicts | None
+    ) -> ProduceResponse | Awaitable[ProduceResponse | None] | None:
+        acks = request.acks
         pending: Pending = []
         responses: list[TopicProduceResponse] = []
         for topic in request.topic_data:
-            answers = [self._append(context, topic, partition, acks, pending) for partition in topic.partition_data]
+            answers = [
+                self._append(context, topic, partition, acks, pending, verdicts) for partition in topic.partition_data
+            ]
             responses.append(TopicProduceResponse(topic.name, topic.topic_id, answers))
         self._producer.wake()
         if acks == 0:
@@ -114,6 +154,7 @@ class ProduceHandlers:
         partition: PartitionProduceData,
         acks: int,
         pending: Pending,
+        verdicts: Verdicts | None,
     ) -> PartitionProduceResponse:
         index = partition.index
         version = context.api_version
@@ -124,20 +165,23 @@ class ProduceHandlers:
                 replica = self._replicas.find_by_id(topic.topic_id, index)
             else:
                 replica = self._replicas.find(topic.name, index)
+            membership = Membership.UNKNOWN if verdicts is None else _membership(verdicts, partition)
             if log.isEnabledFor(EXPLAIN):
                 log.log(EXPLAIN, "Received produce request for topic %s, partition %d", replica.topic.name, index)
             by_admin = context.client_id == ADMIN_CLIENT_ID
             if version >= _FIRST_VERSION_WITH_ZSTD:
-                appended = self._producer.append(replica, records, by_admin=by_admin)
+                appended = self._producer.append(replica, records, by_admin=by_admin, membership=membership)
             elif version >= _FIRST_VERSION_WITH_BATCHES:
                 _refuse_zstd(records)
-                appended = self._producer.append(replica, records, by_admin=by_admin)
+                appended = self._producer.append(replica, records, by_admin=by_admin, membership=membership)
             else:
                 batch = self._conversion.to_batch(records, replica.topic.settings)
                 if batch is None:  # An old producer may send an empty set; there is nothing to store or to refuse.
                     return PartitionProduceResponse(index=index, base_offset=-1)
                 appended = self._producer.append_rebuilt(replica, batch, by_admin=by_admin)
         except DomainError as error:
+            if verdicts is None and isinstance(error, InvalidTxnState) and _is_transactional(records):
+                error = TransactionalIdAuthorizationFailed("The request names no transactional id")
             return _refusal(index, error, replica)
         answer = PartitionProduceResponse(
             index,
@@ -150,6 +194,97 @@ class ProduceHandlers:
         if appended.pending is not None and acks == -1:
             pending.append((answer, appended.pending))
         return answer
+
+    # ---- transactions ------------------------------------------------------------------------------------------------
+
+    def _produce_in_transaction(
+        self, context: RequestContext, request: ProduceRequest, transactional_id: str
+    ) -> ProduceResponse | Awaitable[ProduceResponse | None] | None:
+        """A partition in which the producer's transaction is not open yet needs the coordinator's word first."""
+        producers: set[Producer] = set()
+        firsts: Firsts = []
+        for topic in request.topic_data:
+            for partition in topic.partition_data:
+                if not _is_transactional(partition.records):
+                    continue
+                header = parse_header(partition.records or b"")
+                producers.add(Producer(header.producer_id, header.producer_epoch))
+                replica = self._find(context.api_version, topic, partition.index)
+                if replica is not None and not replica.partition.producers.has_open_transaction(
+                    header.producer_id, header.producer_epoch
+                ):
+                    firsts.append((partition, (replica.topic.name, partition.index)))
+        if len(producers) > 1:
+            refused = _refuse_all(request, InvalidProducerIdMapping("The batches come from more than one producer"))
+            if request.acks == 0:
+                _close_on_error(refused.responses)
+                return None
+            return refused
+        if not firsts:
+            return self._append_all(context, request, {})
+        (producer,) = producers
+        if context.api_version >= _FIRST_VERSION_THAT_ADDS_PARTITIONS:
+            return self._produce_after_adding(context, request, transactional_id, producer, firsts)
+        gate = self._gate()
+        knows_abortable = context.api_version >= _FIRST_VERSION_WITH_ABORTABLE
+        verdicts: Verdicts = {}
+        for partition, key in firsts:
+            try:
+                gate.verify(transactional_id, producer, key, knows_abortable=knows_abortable)
+                verdicts[id(partition)] = Membership.VERIFIED
+            except DomainError as error:
+                verdicts[id(partition)] = error
+        return self._append_all(context, request, verdicts)
+
+    async def _produce_after_adding(
+        self,
+        context: RequestContext,
+        request: ProduceRequest,
+        transactional_id: str,
+        producer: Producer,
+        firsts: Firsts,
+    ) -> ProduceResponse | None:
+        gate = self._gate()
+        verdicts: Verdicts = {}
+        try:
+            await gate.add(transactional_id, producer, [key for _, key in firsts], patient=True)
+        except DomainError as error:
+            verdicts = {id(partition): error for partition, _ in firsts}
+        for partition, key in firsts:
+            if id(partition) in verdicts:
+                continue
+            try:
+                gate.check_open(transactional_id, producer, key)
+                verdicts[id(partition)] = Membership.ADDED
+            except DomainError as error:
+                verdicts[id(partition)] = error
+        answer = self._append_all(context, request, verdicts)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    def _find(self, version: int, topic: TopicProduceData, index: int) -> Replica | None:
+        try:
+            if version >= _FIRST_VERSION_WITH_TOPIC_IDS:
+                return self._replicas.find_by_id(topic.topic_id, index)
+            return self._replicas.find(topic.name, index)
+        except DomainError:
+            return None  # The append will say so.
+
+
+def _membership(verdicts: Verdicts, partition: PartitionProduceData) -> Membership:
+    """What the coordinator said of the batch. Raises what it refused it with."""
+    verdict = verdicts.get(id(partition), Membership.UNKNOWN)
+    if isinstance(verdict, DomainError):
+        raise verdict
+    return verdict
+
+
+def _is_transactional(records: bytes | bytearray | memoryview | None) -> bool:
+    return (
+        records is not None
+        and len(records) >= HEADER_SIZE
+        and records[_MAGIC] == MAGIC
+        and bool(records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL)
+    )
 
 
 def _when_safe(response: ProduceResponse, pending: Pending) -> asyncio.Future[ProduceResponse]:

@@ -246,15 +246,12 @@ class SqliteOffsetRepository:
         return self._store.submit([*_commits(group_id, offsets), (forget, (producer_id, group_id))])
 
     def delete(self, group_id: str, partitions: Collection[PartitionKey]) -> Awaitable[None]:
+        everywhere = (
+            "DELETE FROM offsets WHERE group_id = ? AND topic = ? AND partition = ?",
+            "DELETE FROM staged_offsets WHERE group_id = ? AND topic = ? AND partition = ?",
+        )
         return self._store.submit(
-            [
-                (
-                    f"DELETE FROM {table} WHERE group_id = ? AND topic = ? AND partition = ?",
-                    (group_id, topic, partition),
-                )
-                for table in ("offsets", "staged_offsets")
-                for topic, partition in partitions
-            ]
+            [(sql, (group_id, topic, partition)) for topic, partition in partitions for sql in everywhere]
         )
 
 

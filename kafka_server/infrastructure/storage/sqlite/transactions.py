@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Iterable, Sequence
 from kafka_server.domain.transaction import Protocol, State, TopicPartition, Transaction
 from kafka_server.infrastructure.storage.sqlite.store import Store
 
-_COLUMNS = (
-    "transactional_id, producer_id, producer_epoch, previous_producer_id, last_producer_epoch, next_producer_id, "
-    "timeout_ms, state, partitions, started_ms, updated_ms, protocol"
-)
+_READ = """
+    SELECT transactional_id, producer_id, producer_epoch, previous_producer_id, last_producer_epoch, next_producer_id,
+        timeout_ms, state, partitions, started_ms, updated_ms, protocol
+    FROM transactions
+"""
 
 
 class SqliteTransactionRepository:
@@ -22,10 +23,8 @@ class SqliteTransactionRepository:
 
     async def load(self) -> Sequence[Transaction]:
         return [
-            Transaction(*before, State(state), _decode(partitions), started_ms, updated_ms, Protocol(protocol))
-            for *before, state, partitions, started_ms, updated_ms, protocol in self._store.read(
-                f"SELECT {_COLUMNS} FROM transactions"
-            )
+            Transaction(*(*before, State(state), _decode(partitions), started_ms, updated_ms, Protocol(protocol)))
+            for *before, state, partitions, started_ms, updated_ms, protocol in self._store.read(_READ)
         ]
 
     def save(self, transaction: Transaction) -> Awaitable[None]:
@@ -35,7 +34,7 @@ class SqliteTransactionRepository:
             *(one.last_producer_epoch, one.next_producer_id, one.timeout_ms, one.state.value),
             *(_encode(one.partitions), one.started_ms, one.updated_ms, one.protocol.value),
         )
-        sql = f"INSERT OR REPLACE INTO transactions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        sql = "INSERT OR REPLACE INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         return self._store.submit([(sql, row)])
 
     def delete(self, transactional_id: str) -> Awaitable[None]:
