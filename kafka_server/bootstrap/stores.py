@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
     from kafka_server.infrastructure.storage.sqlite.repositories import SqliteTopicRepository
     from kafka_server.infrastructure.storage.sqlite.store import Store
+
+log = logging.getLogger("kafka_server.log")
 
 WHAT_AN_ACK_MEANS: Final = {
     "ack": "with acks=all an answer means: synced to the disk, so it survives a power cut (flush=ack)",
@@ -89,6 +93,9 @@ class Stores(Protocol):
 
     async def prepare(self) -> None:
         """Before topics are opened: brings folders and metadata to agree."""
+
+    def opening(self) -> AbstractContextManager[object]:
+        """Around the opening of all topics: tells whoever watches how far it has come."""
 
     async def close(self) -> None:
         """Makes everything durable; nothing may be asked for afterwards."""
@@ -172,6 +179,9 @@ class MemoryStores:
     async def prepare(self) -> None:
         """Nothing is kept, so nothing can disagree."""
 
+    def opening(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
     async def close(self) -> None:
         """Nothing to make durable."""
 
@@ -187,6 +197,7 @@ class DiskStores:
         self._flush = settings.flush
         self._checkpoint_interval_ms = settings.checkpoint_interval_ms
         self._recovery_threads = settings.recovery_threads
+        self._cleaner = settings.cleaner_backoff_ms, settings.cleaner_bytes_per_second_max
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         default = Identity(settings.node_id, settings.cluster_id or new_cluster_id())
@@ -261,6 +272,7 @@ class DiskStores:
 
     @cached_property
     def logs(self) -> DiskLogRepository:
+        from kafka_server.infrastructure.storage.log.compactor import CompactionSettings
         from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
 
         def failed(error: BaseException) -> None:
@@ -273,6 +285,7 @@ class DiskStores:
             on_failure=failed,
             checkpoint_interval_ms=self._checkpoint_interval_ms,
             recovery_threads=self._recovery_threads,
+            compaction=CompactionSettings(*self._cleaner) if self._cleaner[0] >= 0 else None,
         )
 
     @cached_property
@@ -303,6 +316,20 @@ class DiskStores:
         from kafka_server.infrastructure.storage.reconcile import reconcile
 
         await reconcile(self.topics, self._folders, adopt=self._is_new)
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        from time import perf_counter
+
+        from kafka_server.infrastructure.observability.progress import bytes_checked
+
+        total = sum(folder.bytes_to_check() for folder in self._folders)
+        begun = perf_counter()
+        with bytes_checked(total, "Checking the log after a crash") as advance:
+            self.logs.progress = advance
+            yield
+        if total:
+            log.info("Checked %d bytes of log after a crash in %.1f s", total, perf_counter() - begun)
 
     async def close(self) -> None:
         """The logs first: their clean mark must not be there before the topics are known to be stored."""

@@ -112,6 +112,21 @@ class DataFolder:
                 found[key] = read_partition_metadata(self.disk, os.path.join(self.path, name, names.PARTITION_METADATA))
         return found
 
+    def bytes_to_check(self) -> int:
+        """What recovery has to read: the segments that were not synced as a whole when the last broker ended."""
+        total = 0
+        for key in self.partitions() if not self.clean else ():
+            path = self.partition_path(key)
+            logs = [name for name in self.disk.names(path) if name.endswith(names.LOG)]
+            bases = [names.offset_of(name) or 0 for name in logs]
+            point = self.recovery_points.get(key, 0)
+            total += sum(
+                os.path.getsize(os.path.join(path, name))
+                for name, after in zip(logs, [*bases[1:], None], strict=True)
+                if after is None or after > point
+            )
+        return total
+
     def partition_path(self, key: Key) -> str:
         return os.path.join(self.path, names.partition_folder(*key))
 
