@@ -80,6 +80,39 @@ async def test_a_producer_id_that_adopted_logs_know_is_not_given_to_somebody_els
         assert await broker.broker.services.producer_ids.allocate() > 5_000
 
 
+def folders_in(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir() if one.is_dir())
+
+
+async def test_a_deletion_that_a_crash_interrupted_is_finished_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: object) -> None:
+        """The metadata knows of the deletion, the folders do not yet."""
+
+    async with running_broker(**on(tmp_path)) as broker:
+        of = broker.broker.services
+        topic = await of.topics.create_for_client("orders")
+        monkeypatch.setattr(DiskLogRepository, "remove", crash)
+        await of.topics.delete(topic)
+    assert folders_in(tmp_path) == ["orders-0"]
+    monkeypatch.undo()
+    async with running_broker(**on(tmp_path)):
+        assert folders_in(tmp_path) == []
+
+
+async def test_a_folder_that_belongs_to_no_topic_is_put_aside_and_not_deleted(tmp_path: Path) -> None:
+    async with running_broker(**on(tmp_path)) as broker:
+        await broker.broker.services.topics.create_for_client("orders")
+    (tmp_path / "strange-0").mkdir()
+    (tmp_path / "strange-0" / "00000000000000000000.log").write_bytes(b"whose?")
+    async with running_broker(**on(tmp_path)) as broker:
+        assert [topic.name for topic in broker.broker.services.topics.all()] == ["orders"]
+    ours, theirs = folders_in(tmp_path)
+    assert (ours, theirs.startswith("strange-0."), theirs.endswith("-stray")) == ("orders-0", True, True)
+    assert (tmp_path / theirs / "00000000000000000000.log").read_bytes() == b"whose?"
+
+
 async def test_the_partitions_of_a_new_topic_are_spread_over_the_folders(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     logs, folders, _ = opened(one, two)
