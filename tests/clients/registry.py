@@ -34,7 +34,7 @@ class Client:
 def _python(module: str, needs: str, *options: str) -> Callable[[], list[str]]:
     def command() -> list[str]:
         if importlib.util.find_spec(needs) is None:
-            raise PeerMissingError(f"the Python package {needs} is not installed; run `make setup`")
+            raise PeerMissingError(f"the Python package {needs} is not installed; `make test` installs it")
         return [sys.executable, "-m", f"tests.clients.drivers.{module}", *options]
 
     return command
