@@ -9,6 +9,13 @@ whatever was not synced. What the real one promises, and no more:
 - A created, renamed or removed name is durable after ``sync_folder`` of its folder. A rename without it was seen to
   revert.
 - ``replace`` writes a whole small file: new content under a temporary name, sync, rename, sync of the folder.
+
+How stored bytes are read for a fetch was measured (CPU per GiB read from the page cache in pieces of 1 MiB and sent
+over loopback, Linux 6, two cores): pread 0.39 s, preadv with RWF_NOWAIT 0.48 s, mmap 0.24 s, sendfile 0.22 s. preadv
+with RWF_NOWAIT it is: the only one of them that says "not in memory" instead of making the event loop wait for the
+device. A cold page of a mapping does wait, and a read error or a truncation under it kills the process (SIGBUS);
+sendfile waits, too, and cannot be mixed into the writes of a transport or of TLS. The price is a quarter of a CPU
+second per GiB.
 """
 
 from __future__ import annotations
