@@ -19,6 +19,7 @@ from kafka_server.domain.transaction import Protocol, TopicPartition
 
 OFFSETS_TOPIC = "__consumer_offsets"
 _HASH_MASK = 0xFFFF_FFFF
+_INT_MIN = -(2**31)
 
 
 class TransactionMarkers:
@@ -37,7 +38,7 @@ class TransactionMarkers:
 
     def partition_of_group(self, group_id: str) -> TopicPartition:
         """What stands for the offsets of that group in a transaction."""
-        return OFFSETS_TOPIC, (java_hash(group_id) & 0x7FFF_FFFF) % self._offsets_partitions
+        return OFFSETS_TOPIC, placed(java_hash(group_id)) % self._offsets_partitions
 
     def write(self, marker: Marker, partition: TopicPartition, protocol: Protocol) -> Awaitable[None] | None:
         """Ends the transaction in that partition; done, or safe when the awaitable is.
@@ -59,10 +60,15 @@ class TransactionMarkers:
         self._producer.wake()
 
 
+def placed(java_hash: int) -> int:
+    """What Kafka takes the remainder of: the hash without its sign; 0 for the one number that has no counterpart."""
+    return 0 if java_hash == _INT_MIN else abs(java_hash)
+
+
 def java_hash(text: str) -> int:
-    """``String.hashCode`` of Java, as an unsigned number: Kafka places groups by it."""
+    """``String.hashCode`` of Java: Kafka places groups by it."""
     code = 0
     units = text.encode("utf-16-be", "surrogatepass")
     for at in range(0, len(units), 2):
         code = (31 * code + (units[at] << 8 | units[at + 1])) & _HASH_MASK
-    return code
+    return code - (1 << 32) if code >> 31 else code
