@@ -107,6 +107,7 @@ async def test_metrics_have_the_names_that_dashboards_use() -> None:
     samples = await scrape(**{"num.partitions": "2"})
     assert samples["kafka_server_replicamanager_partitioncount"] == "2"
     assert samples["kafka_server_replicamanager_underreplicatedpartitions"] == "0"
+    assert samples["kafka_server_replicamanager_produceridcount"] == "0"
     assert samples['kafka_topic_partitions{topic="orders"}'] == "2"
     assert samples['kafka_topic_partition_current_offset{topic="orders",partition="1"}'] == "0"
     assert samples['kafka_server_brokertopicmetrics_messagesin_total{topic="orders"}'] == "0"

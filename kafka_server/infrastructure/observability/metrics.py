@@ -112,6 +112,8 @@ class Metrics:
             "Partitions with a replica that lags; none here.",
             [((), 0)],
         )
+        producers = sum(len(replica.partition.producers) for replica in replicas)
+        yield f"{manager}_produceridcount", "gauge", "Producers that partitions remember.", [((), producers)]
         yield "kafka_brokers", "gauge", "Brokers of the cluster.", [((), 1)]
         per_topic: dict[str, int] = {}
         sizes: list[Sample] = []
