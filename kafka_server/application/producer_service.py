@@ -124,12 +124,12 @@ class ProducerService:
 
     def wake(self) -> None:
         """Wakes the fetches that have enough since the appends before. Called once per request, after its last append,
-        so that a fetch of many partitions is answered once with all that is new.
+        so that a fetch of many partitions is answered once with all that is new. They read in the next turn of the
+        event loop: the producer gets its answer first, and waits no longer because somebody consumes.
         """
         if self._ready:
             ready, self._ready = self._ready, []
-            for waiter in ready:
-                waiter.wake()
+            asyncio.get_running_loop().call_soon(_wake_all, ready)
 
     def end_transaction(self, replica: Replica, marker: Marker, protocol: Protocol) -> asyncio.Future[None] | None:
         """Writes the marker that ends a producer's transaction in this partition.
@@ -266,6 +266,11 @@ class ProducerService:
             max_timestamp=max_timestamp,
         )
         return batch, parse_header(batch)
+
+
+def _wake_all(waiters: list[Waiter]) -> None:
+    for waiter in waiters:
+        waiter.wake()
 
 
 def _must_walk(header: BatchHeader, settings: TopicSettings, now_ms: int) -> bool:
