@@ -13,13 +13,21 @@ from tests.clients.driver import Driver
 Able = Callable[..., None]
 
 
-@pytest.mark.feature("group of two")
-def test_a_second_member_takes_over_a_part_of_the_partitions(driver: Driver, able: Able, admin: Admin) -> None:
-    able("group_of_two")
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param("group_of_two", id="classic", marks=pytest.mark.feature("group of two")),
+        pytest.param("group_of_two_848", id="KIP-848", marks=pytest.mark.feature("KIP-848")),
+    ],
+)
+def test_a_second_member_takes_over_a_part_of_the_partitions(
+    driver: Driver, able: Able, admin: Admin, operation: str
+) -> None:
+    able(operation)
     topic, group = new_topic(admin, f"shared-{driver.name}", partitions=4), unique(f"pair-{driver.name}")
     written = records.make(topic, 16, partitions=4, lacks=driver.lacks)
 
-    story = driver.ask("group_of_two", topic=topic, group=group, records=written)
+    story = driver.ask(operation, topic=topic, group=group, records=written)
 
     assert story["alone"] == [0, 1, 2, 3]
     first, second = story["together"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.clients import records
-from tests.clients.conftest import BY_NAME, Admin, Drivers, new_topic
+from tests.clients.conftest import BY_NAME, Admin, Drivers, new_topic, unique
 from tests.clients.driver import Driver, DriverError
 from tests.clients.registry import CLIENTS
 from tests.clients.wire_probe import CODECS, batch_codecs
@@ -46,6 +46,18 @@ def test_an_idempotent_producer_writes_each_record_once(driver: Driver, able: Ab
     read = driver.ask("consume", topic=topic, partitions=[0, 1, 2], count=24)["records"]
 
     records.assert_same(read, first + second, lacks=driver.lacks)
+
+
+@pytest.mark.feature("transactions")
+def test_a_reader_of_committed_records_does_not_see_what_was_aborted(driver: Driver, able: Able, topic: str) -> None:
+    able("transaction", "consume_committed")
+    aborted = records.make(f"{topic}-aborted", lacks=driver.lacks)
+    committed = records.make(f"{topic}-committed", lacks=driver.lacks)
+
+    driver.ask("transaction", topic=topic, id=unique("txn"), aborted=aborted, committed=committed)
+    read = driver.ask("consume_committed", topic=topic, partitions=[0, 1, 2], count=len(committed))["records"]
+
+    records.assert_same(read, committed, lacks=driver.lacks)
 
 
 @pytest.mark.feature("900 KB record")

@@ -94,8 +94,32 @@ class Driver:
         finally:
             await producer.stop()
 
-    async def consume(self, topic: str, partitions: list[int], count: int) -> Json:
-        consumer = await self._consumer(None)
+    async def transaction(self, topic: str, id: str, aborted: list[Json], committed: list[Json]) -> Json:
+        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, transactional_id=id, linger_ms=20)
+        await producer.start()
+        try:
+            for records, end in ((aborted, producer.abort_transaction), (committed, producer.commit_transaction)):
+                await producer.begin_transaction()
+                for each in records:
+                    await producer.send(
+                        topic,
+                        value=decode(each["value"]),
+                        key=decode(each["key"]),
+                        partition=each["partition"],
+                        timestamp_ms=each["timestamp"],
+                        headers=headers_of(each),
+                    )
+                await producer.flush()
+                await end()
+            return {}
+        finally:
+            await producer.stop()
+
+    async def consume_committed(self, topic: str, partitions: list[int], count: int) -> Json:
+        return await self.consume(topic, partitions, count, "read_committed")
+
+    async def consume(self, topic: str, partitions: list[int], count: int, isolation: str = "read_uncommitted") -> Json:
+        consumer = await self._consumer(None, isolation_level=isolation)
         try:
             consumer.assign([TopicPartition(topic, partition) for partition in partitions])
             return {"records": await self._read([consumer], count)}
@@ -166,7 +190,7 @@ class Driver:
     async def list_groups(self) -> Json:
         return {"groups": [name for name, *_ in await self.admin.list_consumer_groups()]}
 
-    async def _consumer(self, group: str | None, *topics: str) -> AIOKafkaConsumer:
+    async def _consumer(self, group: str | None, *topics: str, **more: str) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
             *topics,
             bootstrap_servers=self.bootstrap,
@@ -175,6 +199,7 @@ class Driver:
             enable_auto_commit=False,
             heartbeat_interval_ms=300,
             fetch_max_wait_ms=100,
+            **more,
         )
         await consumer.start()
         return consumer
@@ -218,13 +243,13 @@ def main() -> None:
     operations = (
         *("create_topic", "list_topics", "describe_topic", "describe_configs", "alter_configs", "create_partitions"),
         *("delete_records", "delete_topic", "produce", "consume", "consume_from_time", "group_of_two"),
-        *("consume_group", "committed", "describe_group", "list_groups"),
+        *("consume_group", "committed", "describe_group", "list_groups", "transaction", "consume_committed"),
     )
     serve(
         {
             "client": f"aiokafka {aiokafka.__version__}",
             "codecs": ["none", "gzip", "snappy", "lz4", "zstd"],
-            "lacks": {},
+            "lacks": {"group_of_two_848": "classic groups only", "delete_group": "not in its admin client"},
         },
         {name: waiting(getattr(driver, name)) for name in operations},
         close=lambda: loop.run_until_complete(driver.admin.close()),

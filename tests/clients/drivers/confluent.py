@@ -116,8 +116,29 @@ class Driver:
             raise RuntimeError(f"{left} records were not delivered: {failures[:3]}")
         return {"offsets": offsets}
 
-    def consume(self, topic: str, partitions: list[int], count: int) -> Json:
-        consumer = self._consumer("unused", {"enable.partition.eof": False})
+    def transaction(self, topic: str, id: str, aborted: list[Json], committed: list[Json]) -> Json:
+        producer = Producer({**self.base, "transactional.id": id, "linger.ms": 20})
+        producer.init_transactions(WAIT_SECONDS_MAX)
+        for records, end in ((aborted, producer.abort_transaction), (committed, producer.commit_transaction)):
+            producer.begin_transaction()
+            for each in records:
+                producer.produce(
+                    topic,
+                    partition=each["partition"],
+                    key=decode(each["key"]),
+                    value=decode(each["value"]),
+                    headers=headers_of(each),
+                    timestamp=each["timestamp"],
+                )
+            producer.flush(WAIT_SECONDS_MAX)
+            end(WAIT_SECONDS_MAX)
+        return {}
+
+    def consume_committed(self, topic: str, partitions: list[int], count: int) -> Json:
+        return self.consume(topic, partitions, count, "read_committed")
+
+    def consume(self, topic: str, partitions: list[int], count: int, isolation: str = "read_uncommitted") -> Json:
+        consumer = self._consumer("unused", {"isolation.level": isolation})
         consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
         records = self._read([consumer], count)
         consumer.close()
@@ -138,9 +159,12 @@ class Driver:
             "records": records,
         }
 
-    def group_of_two(self, topic: str, group: str, records: list[Json]) -> Json:
+    def group_of_two_848(self, topic: str, group: str, records: list[Json]) -> Json:
+        return self.group_of_two(topic, group, records, {"group.protocol": "consumer"})
+
+    def group_of_two(self, topic: str, group: str, records: list[Json], protocol: dict[str, Any] | None = None) -> Json:
         partitions = set(self.admin.list_topics(topic, timeout=WAIT_SECONDS_MAX).topics[topic].partitions)
-        first, second = self._consumer(group), self._consumer(group)
+        first, second = self._consumer(group, protocol), self._consumer(group, protocol)
         first.subscribe([topic])
         deadline = Deadline("the first member to own every partition")
         while self._owned(first) != partitions:
@@ -156,7 +180,7 @@ class Driver:
             self._poll(second)
             deadline.check((self._owned(first), self._owned(second)))
         together = [sorted(self._owned(first)), sorted(self._owned(second))]
-        described = self.describe_group(group) if self.release is None else None
+        described = self.describe_group(group) if self.release is None and protocol is None else None
         self.produce(topic, "none", False, records)
         read = self._read([first, second], len(records))
         for member in (first, second):
@@ -191,15 +215,18 @@ class Driver:
         return {}
 
     def _consumer(self, group: str, extra: dict[str, Any] | None = None) -> Consumer:
+        # With the consumer protocol the broker decides on the session and the heartbeats.
+        classic = (
+            {} if "group.protocol" in (extra or {}) else {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 300}
+        )
         return Consumer(
             {
                 **self.base,
                 "group.id": group,
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
-                "session.timeout.ms": 10_000,
-                "heartbeat.interval.ms": 300,
                 "fetch.wait.max.ms": 100,
+                **classic,
                 **(extra or {}),
             }
         )
@@ -245,6 +272,7 @@ def main() -> None:
         *("create_topic", "list_topics", "describe_topic", "describe_configs", "alter_configs", "create_partitions"),
         *("delete_records", "delete_topic", "produce", "consume", "consume_from_time", "group_of_two"),
         *("consume_group", "committed", "describe_group", "list_groups", "delete_group"),
+        *("transaction", "consume_committed", "group_of_two_848"),
     )
     client = f"confluent-kafka {confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
     lacks = {}

@@ -205,6 +205,8 @@ def main() -> None:
                 "timestamp": "kcat cannot set the timestamp of a record",
                 "binary_header": "a header value is an argument of the program, which cannot hold a zero byte",
                 **dict.fromkeys(("create_topic", "delete_topic", "describe_configs", "alter_configs"), none),
+                "transaction": "kcat's transactions commit only",
+                "group_of_two_848": "classic groups only",
                 **dict.fromkeys(("create_partitions", "delete_records", "describe_group", "delete_group"), none),
             },
         },

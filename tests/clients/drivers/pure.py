@@ -124,8 +124,32 @@ class Driver:
         finally:
             producer.close()
 
-    def consume(self, topic: str, partitions: list[int], count: int) -> Json:
-        consumer = self._consumer(None)
+    def transaction(self, topic: str, id: str, aborted: list[Json], committed: list[Json]) -> Json:
+        producer = KafkaProducer(**self.base, transactional_id=id, linger_ms=20)
+        try:
+            producer.init_transactions()
+            for records, end in ((aborted, producer.abort_transaction), (committed, producer.commit_transaction)):
+                producer.begin_transaction()
+                for each in records:
+                    producer.send(
+                        topic,
+                        value=decode(each["value"]),
+                        key=decode(each["key"]),
+                        partition=each["partition"],
+                        timestamp_ms=each["timestamp"],
+                        headers=headers_of(each),
+                    )
+                producer.flush(WAIT_SECONDS_MAX)
+                end()
+            return {}
+        finally:
+            producer.close()
+
+    def consume_committed(self, topic: str, partitions: list[int], count: int) -> Json:
+        return self.consume(topic, partitions, count, "read_committed")
+
+    def consume(self, topic: str, partitions: list[int], count: int, isolation: str = "read_uncommitted") -> Json:
+        consumer = self._consumer(None, isolation_level=isolation)
         consumer.assign([TopicPartition(topic, partition) for partition in partitions])
         records = read(consumer, count)
         consumer.close()
@@ -201,7 +225,7 @@ class Driver:
     def _partitions(self, topic: str) -> set[int]:
         return set(range(self.describe_topic(topic)["partitions"]))
 
-    def _consumer(self, group: str | None, *topics: str) -> KafkaConsumer:
+    def _consumer(self, group: str | None, *topics: str, **more: str) -> KafkaConsumer:
         return KafkaConsumer(
             *topics,
             **self.base,
@@ -210,6 +234,7 @@ class Driver:
             enable_auto_commit=False,
             heartbeat_interval_ms=300,
             fetch_max_wait_ms=100,
+            **more,
         )
 
 
@@ -253,9 +278,10 @@ def main() -> None:
         *("create_topic", "list_topics", "describe_topic", "describe_configs", "alter_configs", "create_partitions"),
         *("delete_records", "delete_topic", "produce", "consume", "consume_from_time", "group_of_two"),
         *("consume_group", "committed", "describe_group", "list_groups", "delete_group"),
+        *("transaction", "consume_committed"),
     )
     client = f"kafka-python {kafka.__version__}"
-    lacks = {"null_header": "the producer insists on bytes"}
+    lacks = {"null_header": "the producer insists on bytes", "group_of_two_848": "classic groups only"}
     if release is not None:
         client += f" as to Kafka {'.'.join(map(str, release))}"
         lacks |= lacks_before(release)

@@ -42,6 +42,9 @@ type Request struct {
 	Count      int               `json:"count"`
 	Timestamp  int64             `json:"timestamp"`
 	Idempotent bool              `json:"idempotent"`
+	ID         string            `json:"id"`
+	Aborted    []Record          `json:"aborted"`
+	Committed  []Record          `json:"committed"`
 }
 
 type answer = map[string]any
@@ -68,6 +71,7 @@ func main() {
 		"produce": d.produce, "consume": d.consume, "consume_from_time": d.consumeFromTime,
 		"group_of_two": d.groupOfTwo, "consume_group": d.consumeGroup, "committed": d.committed,
 		"describe_group": d.describeGroup, "list_groups": d.listGroups, "delete_group": d.deleteGroup,
+		"transaction": d.transaction, "consume_committed": d.consumeCommitted,
 	}
 	names := make([]string, 0, len(operations))
 	for name := range operations {
@@ -76,7 +80,7 @@ func main() {
 	out := json.NewEncoder(os.Stdout)
 	_ = out.Encode(answer{
 		"client": "franz-go " + version(), "codecs": []string{"none", "gzip", "snappy", "lz4", "zstd"},
-		"can": names, "lacks": answer{},
+		"can": names, "lacks": answer{"group_of_two_848": "not in this release by a public option"},
 	})
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	for {
@@ -214,16 +218,9 @@ func (d *driver) produce(ctx context.Context, request Request) (answer, error) {
 		return nil, err
 	}
 	defer client.Close()
-	records := make([]*kgo.Record, len(request.Records))
-	for i, each := range request.Records {
-		headers, err := headersOf(each)
-		if err != nil {
-			return nil, err
-		}
-		records[i] = &kgo.Record{
-			Topic: request.Topic, Partition: each.Partition, Timestamp: time.UnixMilli(each.Timestamp),
-			Key: each.Key, Value: each.Value, Headers: headers,
-		}
+	records, err := toSend(request.Topic, request.Records)
+	if err != nil {
+		return nil, err
 	}
 	if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return nil, err
@@ -235,7 +232,59 @@ func (d *driver) produce(ctx context.Context, request Request) (answer, error) {
 	return answer{"offsets": offsets}, nil
 }
 
+func toSend(topic string, records []Record) ([]*kgo.Record, error) {
+	made := make([]*kgo.Record, len(records))
+	for i, each := range records {
+		headers, err := headersOf(each)
+		if err != nil {
+			return nil, err
+		}
+		made[i] = &kgo.Record{
+			Topic: topic, Partition: each.Partition, Timestamp: time.UnixMilli(each.Timestamp),
+			Key: each.Key, Value: each.Value, Headers: headers,
+		}
+	}
+	return made, nil
+}
+
+func (d *driver) transaction(ctx context.Context, request Request) (answer, error) {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(d.bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(request.ID),
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	for _, part := range []struct {
+		records []Record
+		end     kgo.TransactionEndTry
+	}{{request.Aborted, kgo.TryAbort}, {request.Committed, kgo.TryCommit}} {
+		records, err := toSend(request.Topic, part.records)
+		if err != nil {
+			return nil, err
+		}
+		if err := client.BeginTransaction(); err != nil {
+			return nil, err
+		}
+		if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+			return nil, err
+		}
+		if err := client.EndTransaction(ctx, part.end); err != nil {
+			return nil, err
+		}
+	}
+	return answer{}, nil
+}
+
+func (d *driver) consumeCommitted(ctx context.Context, request Request) (answer, error) {
+	return d.consumeWith(ctx, request, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+}
+
 func (d *driver) consume(ctx context.Context, request Request) (answer, error) {
+	return d.consumeWith(ctx, request)
+}
+
+func (d *driver) consumeWith(ctx context.Context, request Request, options ...kgo.Opt) (answer, error) {
 	var partitions []int32
 	if err := json.Unmarshal(request.Partitions, &partitions); err != nil {
 		return nil, err
@@ -244,7 +293,7 @@ func (d *driver) consume(ctx context.Context, request Request) (answer, error) {
 	for _, partition := range partitions {
 		from[partition] = kgo.NewOffset().AtStart()
 	}
-	records, err := d.readFrom(ctx, request, from)
+	records, err := d.readFrom(ctx, request, from, options...)
 	return answer{"records": records}, err
 }
 
@@ -270,11 +319,13 @@ func (d *driver) consumeFromTime(ctx context.Context, request Request) (answer, 
 	return answer{"offsets": offsets, "records": records}, err
 }
 
-func (d *driver) readFrom(ctx context.Context, request Request, from map[int32]kgo.Offset) ([]Record, error) {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(d.bootstrap), kgo.FetchMaxWait(100*time.Millisecond),
+func (d *driver) readFrom(
+	ctx context.Context, request Request, from map[int32]kgo.Offset, options ...kgo.Opt,
+) ([]Record, error) {
+	client, err := kgo.NewClient(append(
+		options, kgo.SeedBrokers(d.bootstrap), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{request.Topic: from}),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ public final class Driver {
     private final Admin admin;
     private final Map<String, Operation> operations = new TreeMap<>();
 
-    private Driver(String bootstrap) {
+    private Driver(String bootstrap) throws Exception {
         this.bootstrap = bootstrap;
         Properties settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
@@ -81,6 +81,8 @@ public final class Driver {
         operations.put("delete_topic", this::deleteTopic);
         operations.put("produce", this::produce);
         operations.put("consume", this::consume);
+        operations.put("consume_committed", this::consumeCommitted);
+        operations.put("transaction", this::transaction);
         operations.put("consume_from_time", this::consumeFromTime);
         operations.put("group_of_two", this::groupOfTwo);
         operations.put("consume_group", this::consumeGroup);
@@ -88,6 +90,9 @@ public final class Driver {
         operations.put("describe_group", this::describeGroup);
         operations.put("list_groups", this::listGroups);
         operations.put("delete_group", this::deleteGroup);
+        if (Integer.parseInt(version().split("\\.")[0]) >= 4) {
+            operations.put("group_of_two_848", request -> groupOfTwo(request, "consumer"));
+        }
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -198,12 +203,7 @@ public final class Driver {
         try (KafkaProducer<byte[], byte[]> producer =
                  new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (JsonNode each : request.get("records")) {
-                List<Header> headers = new ArrayList<>();
-                for (JsonNode header : each.get("headers")) {
-                    headers.add(new RecordHeader(header.get(0).asText(), bytes(header.get(1))));
-                }
-                sent.add(producer.send(new ProducerRecord<>(topicOf(request), each.get("partition").asInt(),
-                    each.get("timestamp").asLong(), bytes(each.get("key")), bytes(each.get("value")), headers)));
+                sent.add(producer.send(record(topicOf(request), each)));
             }
             for (Future<RecordMetadata> future : sent) {
                 offsets.add(future.get(WAIT_SECONDS_MAX, TimeUnit.SECONDS).offset());
@@ -214,10 +214,45 @@ public final class Driver {
         return answer;
     }
 
+    private static ProducerRecord<byte[], byte[]> record(String topic, JsonNode each) {
+        List<Header> headers = new ArrayList<>();
+        for (JsonNode header : each.get("headers")) {
+            headers.add(new RecordHeader(header.get(0).asText(), bytes(header.get(1))));
+        }
+        return new ProducerRecord<>(topic, each.get("partition").asInt(), each.get("timestamp").asLong(),
+            bytes(each.get("key")), bytes(each.get("value")), headers);
+    }
+
+    private JsonNode transaction(JsonNode request) {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", bootstrap);
+        settings.put("transactional.id", request.get("id").asText());
+        try (KafkaProducer<byte[], byte[]> producer =
+                 new KafkaProducer<>(settings, new ByteArraySerializer(), new ByteArraySerializer())) {
+            producer.initTransactions();
+            producer.beginTransaction();
+            request.get("aborted").forEach(each -> producer.send(record(topicOf(request), each)));
+            producer.flush();
+            producer.abortTransaction();
+            producer.beginTransaction();
+            request.get("committed").forEach(each -> producer.send(record(topicOf(request), each)));
+            producer.commitTransaction();
+        }
+        return nothing();
+    }
+
     private JsonNode consume(JsonNode request) throws Exception {
+        return consume(request, Map.of());
+    }
+
+    private JsonNode consumeCommitted(JsonNode request) throws Exception {
+        return consume(request, Map.of("isolation.level", "read_committed"));
+    }
+
+    private JsonNode consume(JsonNode request, Map<String, String> more) throws Exception {
         List<TopicPartition> partitions = new ArrayList<>();
         request.get("partitions").forEach(each -> partitions.add(new TopicPartition(topicOf(request), each.asInt())));
-        try (KafkaConsumer<byte[], byte[]> consumer = consumer(null)) {
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(null, more)) {
             consumer.assign(partitions);
             consumer.seekToBeginning(partitions);
             ObjectNode answer = nothing();
@@ -256,10 +291,15 @@ public final class Driver {
     // --- groups ------------------------------------------------------------------------------------------------
 
     private JsonNode groupOfTwo(JsonNode request) throws Exception {
+        return groupOfTwo(request, "classic");
+    }
+
+    private JsonNode groupOfTwo(JsonNode request, String protocol) throws Exception {
+        Map<String, String> more = protocol.equals("classic") ? Map.of() : Map.of("group.protocol", protocol);
         Set<Integer> all = partitionsOf(topicOf(request));
         String group = request.get("group").asText();
-        try (KafkaConsumer<byte[], byte[]> first = consumer(group);
-             KafkaConsumer<byte[], byte[]> second = consumer(group)) {
+        try (KafkaConsumer<byte[], byte[]> first = consumer(group, more);
+             KafkaConsumer<byte[], byte[]> second = consumer(group, more)) {
             first.subscribe(List.of(topicOf(request)));
             pollUntil("the first member to own every partition", List.of(first), () -> owned(first).equals(all));
             ObjectNode answer = nothing();
@@ -334,6 +374,10 @@ public final class Driver {
     // --- helpers -----------------------------------------------------------------------------------------------
 
     private KafkaConsumer<byte[], byte[]> consumer(String group) {
+        return consumer(group, Map.of());
+    }
+
+    private KafkaConsumer<byte[], byte[]> consumer(String group, Map<String, String> more) {
         Properties settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
         if (group != null) {
@@ -341,11 +385,15 @@ public final class Driver {
         }
         settings.put("enable.auto.commit", "false");
         settings.put("auto.offset.reset", "earliest");
-        settings.put("session.timeout.ms", "10000");
-        settings.put("heartbeat.interval.ms", "300");
+        if (!more.containsKey("group.protocol")) {
+            // With the consumer protocol the broker decides on the session and the heartbeats.
+            settings.put("session.timeout.ms", "10000");
+            settings.put("heartbeat.interval.ms", "300");
+        }
         settings.put("fetch.max.wait.ms", "100");
         settings.put("default.api.timeout.ms", "20000");
         settings.put("request.timeout.ms", "15000");
+        settings.putAll(more);
         return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 

@@ -199,6 +199,8 @@ await serve(
       headers: 'message format 1 has no headers',
       timestamp: 'its consumer without a group reads with Fetch v0, which has no timestamps',
       idempotent: missing,
+      transaction: missing,
+      group_of_two_848: 'classic groups only',
       consume_from_time: 'its ListOffsets v0 finds segments, not records',
       lz4: missing,
       zstd: missing,

@@ -53,6 +53,14 @@ function toHeaders(pairs) {
   return map
 }
 
+const toMessage = (record) => ({
+  partition: record.partition,
+  key: decode(record.key),
+  value: decode(record.value),
+  headers: toHeaders(record.headers),
+  timestamp: String(record.timestamp),
+})
+
 const shown = (partition, message) => ({
   partition,
   offset: Number(message.offset),
@@ -159,19 +167,32 @@ const operations = {
     const producer = kafka.producer({ idempotent, maxInFlightRequests: 1 })
     await producer.connect()
     try {
-      const messages = records.map((each) => ({
-        partition: each.partition,
-        key: decode(each.key),
-        value: decode(each.value),
-        headers: toHeaders(each.headers),
-        timestamp: String(each.timestamp),
-      }))
-      const answers = await producer.send({ topic, messages, acks: -1, compression: CODECS[codec] })
+      const answers = await producer.send({ topic, messages: records.map(toMessage), acks: -1, compression: CODECS[codec] })
       const next = Object.fromEntries(answers.map((each) => [each.partition, Number(each.baseOffset)]))
       return { offsets: records.map((each) => next[each.partition]++) }
     } finally {
       await producer.disconnect()
     }
+  },
+
+  async transaction({ topic, id, aborted, committed }) {
+    const producer = kafka.producer({ transactionalId: id, idempotent: true, maxInFlightRequests: 1 })
+    await producer.connect()
+    try {
+      for (const [records, end] of [[aborted, 'abort'], [committed, 'commit']]) {
+        const transaction = await producer.transaction()
+        await transaction.send({ topic, messages: records.map(toMessage) })
+        await transaction[end]()
+      }
+      return {}
+    } finally {
+      await producer.disconnect()
+    }
+  },
+
+  async consume_committed({ topic, partitions, count }) {
+    // KafkaJS reads committed transactions only, unless it is told otherwise.
+    return { records: await read(topic, partitions, count, {}) }
   },
 
   async consume({ topic, partitions, count }) {
@@ -254,6 +275,7 @@ await serve(
     client: `KafkaJS ${version}`,
     codecs: Object.keys(CODECS),
     lacks: {
+      group_of_two_848: 'classic groups only',
       null_header: 'the encoder takes strings and buffers only',
       header_order: 'headers are a map: values of one name lie together',
     },
