@@ -26,8 +26,36 @@ def render_reference(
         pages[f"{api.slot}.md"] = page.render(api=api, messages=[_message(item, api) for item in both])
     served = {api.name + kind for api in apis for kind in ("Request", "Response")}
     others = [(name, module) for name, module in modules if name not in served]
-    pages["README.md"] = index.render(apis=apis, others=others)
+    pages["README.md"] = index.render(apis=apis, others=others, states=_states(apis, messages))
     return pages
+
+
+def _states(apis: list[Api], messages: dict[str, Message]) -> list[dict[str, Any]]:
+    """A row for each API that Kafka has, with a cell for each version that Kafka ever had."""
+    served = {api.key: api for api in apis}
+    rows = []
+    requests = [message for message in messages.values() if message.type == "request" and message.api_key is not None]
+    for request in sorted(requests, key=lambda request: request.api_key or 0):
+        api = served.get(request.api_key or 0)
+        name = request.name.removesuffix("Request")
+        cells = [_cell(api, version) if version in request.valid else "" for version in range(request.valid.high + 1)]
+        rows.append({"key": request.api_key, "name": name, "api": api, "cells": cells, "state": _state(api, request)})
+    width = max(len(row["cells"]) for row in rows)
+    for row in rows:
+        row["cells"] += [""] * (width - len(row["cells"]))
+    return rows
+
+
+def _cell(api: Api | None, version: int) -> str:
+    if api is None or version not in api.versions:
+        return "-"
+    return "R" if api.refuses else "S"
+
+
+def _state(api: Api | None, request: Message) -> str:
+    if api is not None:
+        return f"refused: {api.refuses}" if api.refuses else "served"
+    return "not served" if "broker" in request.listeners else "between Kafka's own servers"
 
 
 def _message(message: Message, api: Api) -> dict[str, Any]:

@@ -15,13 +15,17 @@ from kafka_protocol.wire import Message
 
 Res = TypeVar("Res", bound=Message)
 API_VERSIONS = 18
+NEVER = 2**15
+"""For an API that is not served, no flexible header is known; it is sent only to see that nobody answers."""
 
 
 class RawClient:
     """A blocking client without any behaviour of its own: one request out, one response in."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, patience_s: float = 30) -> None:
+        """A request that is not answered for ``patience_s`` raises TimeoutError; ``reconnect`` then."""
         self.bootstrap = bootstrap
+        self.patience_s = patience_s
         self._serial = 0
         self._connection = self._connect()
 
@@ -41,7 +45,7 @@ class RawClient:
     def send(self, request: Message, version: int) -> None:
         """Only sends, for requests that wait at the broker."""
         self._serial += 1
-        flexible = version >= FLEXIBLE_FROM[request.api_key]
+        flexible = version >= FLEXIBLE_FROM.get(request.api_key, NEVER)
         header = struct.pack(">hhihc", request.api_key, version, self._serial, 1, b"d") + (b"\0" if flexible else b"")
         frame = header + request.encode(version)
         self._connection.sendall(struct.pack(">i", len(frame)) + frame)
@@ -54,17 +58,21 @@ class RawClient:
         flexible = version >= FLEXIBLE_FROM[response_type.api_key]
         return response_type.decode(answer, version, 5 if flexible and response_type.api_key != API_VERSIONS else 4)
 
+    def reconnect(self) -> None:
+        """Gives up what was asked and begins anew."""
+        self._connection.close()
+        self._connection = self._connect()
+
     def _connect(self) -> socket.socket:
         host, _, port = self.bootstrap.rpartition(":")
-        return socket.create_connection((host, int(port)), timeout=30)
+        return socket.create_connection((host, int(port)), timeout=self.patience_s)
 
     def _exactly(self, size: int) -> bytes:
         data = bytearray()
         while len(data) < size:
             piece = self._connection.recv(size - len(data))
             if not piece:
-                self._connection.close()
-                self._connection = self._connect()
+                self.reconnect()
                 raise EOFError
             data += piece
         return bytes(data)

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.jvm
 CHOSEN = {
     r".*\.configs\[min\.insync\.replicas\].*": "eligible leader replicas set a dynamic default",
     r"ApiVersions v\d: api_keys\[\d+\]: only theirs": "APIs that we do not serve yet",
+    r"ApiVersions v\d: api_keys\[7[12]\]: only ours": "Apache Kafka offers telemetry to those who install a plugin",
     r"ApiVersions v\d: api_keys\[\d+\]\.m(in|ax)_version": "we serve from v0 on, and leave out unstable versions",
     r"ApiVersions v\d: (supported|finalized)_features\[.*\]: only theirs": "features that we do not have yet",
     r"IncrementalAlterConfigs v\d: responses\[unknown-operation\]\.error_code: -1, 42": "Kafka stumbles over it",
