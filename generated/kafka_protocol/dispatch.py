@@ -74,6 +74,8 @@ SERVED: Final[Mapping[int, tuple[int, int]]] = {
     64: (0, 0),  # UnregisterBroker
     65: (0, 0),  # DescribeTransactions
     66: (0, 2),  # ListTransactions
+    68: (0, 1),  # ConsumerGroupHeartbeat
+    69: (0, 1),  # ConsumerGroupDescribe
     71: (0, 0),  # GetTelemetrySubscriptions
     72: (0, 0),  # PushTelemetry
     74: (0, 1),  # ListConfigResources
@@ -135,6 +137,8 @@ NAMES: Final[Mapping[int, str]] = {
     64: "UnregisterBroker",
     65: "DescribeTransactions",
     66: "ListTransactions",
+    68: "ConsumerGroupHeartbeat",
+    69: "ConsumerGroupDescribe",
     71: "GetTelemetrySubscriptions",
     72: "PushTelemetry",
     74: "ListConfigResources",
@@ -196,6 +200,8 @@ FLEXIBLE_FROM: Final[Mapping[int, int]] = {
     64: 0,
     65: 0,
     66: 0,
+    68: 0,
+    69: 0,
     71: 0,
     72: 0,
     74: 0,
@@ -615,6 +621,18 @@ def _list_transactions(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     return route(66, version, ListTransactionsRequest, handlers.list_transactions, ListTransactionsResponse)
 
 
+def _consumer_group_heartbeat(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
+
+    return route(68, version, ConsumerGroupHeartbeatRequest, handlers.consumer_group_heartbeat, ConsumerGroupHeartbeatResponse)
+
+
+def _consumer_group_describe(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
+    from kafka_protocol.messages.consumer_group_describe import ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse
+
+    return route(69, version, ConsumerGroupDescribeRequest, handlers.consumer_group_describe, ConsumerGroupDescribeResponse)
+
+
 def _get_telemetry_subscriptions(handlers: Handlers[Ctx], version: int) -> Route[Ctx]:
     from kafka_protocol.messages.get_telemetry_subscriptions import GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse
 
@@ -693,6 +711,8 @@ _BUILDERS: Final[Mapping[int, Callable[[Handlers[Any], int], Route[Any]]]] = {
     64: _unregister_broker,
     65: _describe_transactions,
     66: _list_transactions,
+    68: _consumer_group_heartbeat,
+    69: _consumer_group_describe,
     71: _get_telemetry_subscriptions,
     72: _push_telemetry,
     74: _list_config_resources,

@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
     from kafka_protocol.messages.describe_transactions import DescribeTransactionsRequest, DescribeTransactionsResponse
     from kafka_protocol.messages.list_transactions import ListTransactionsRequest, ListTransactionsResponse
+    from kafka_protocol.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
+    from kafka_protocol.messages.consumer_group_describe import ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse
     from kafka_protocol.messages.get_telemetry_subscriptions import GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse
     from kafka_protocol.messages.push_telemetry import PushTelemetryRequest, PushTelemetryResponse
     from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
@@ -188,6 +190,10 @@ class Handlers(Generic[Ctx]):
     """State, producer and partitions of transactional ids. Key 65, versions 0."""
     list_transactions: Handler[Ctx, ListTransactionsRequest, ListTransactionsResponse]
     """The transactional ids that this broker coordinates. Key 66, versions 0-2."""
+    consumer_group_heartbeat: Handler[Ctx, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse]
+    """Joins a group of the consumer protocol, stays in it, is led from one assignment to the next, and leaves. Key 68, versions 0-1."""
+    consumer_group_describe: Handler[Ctx, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse]
+    """State, epochs, members and assignments of groups of the consumer protocol. Key 69, versions 0-1."""
     get_telemetry_subscriptions: Handler[Ctx, GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse]
     """Which of its own metrics shall a client push, and how often? Key 71, versions 0."""
     push_telemetry: Handler[Ctx, PushTelemetryRequest, PushTelemetryResponse]

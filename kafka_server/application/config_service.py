@@ -79,6 +79,20 @@ class ConfigService:
         value = self._layers.value(name)
         return None if value is None else str(value)
 
+    def texts(self, name: str) -> list[str]:
+        """The effective value of a broker key that is a list of texts."""
+        value = self._layers.value(name)
+        if not isinstance(value, list):
+            raise TypeError(f"{name} is not a list: {value!r}")
+        return value
+
+    def group_integer(self, group: str, name: str) -> int:
+        """The effective value of a whole-number group key, for that group."""
+        value = self._layers.group_value(name, self._repository.get(ResourceType.GROUP, group))
+        if not isinstance(value, int):
+            raise TypeError(f"{name} is not a whole number: {value!r}")
+        return value
+
     def topic_settings(self, overrides: Mapping[str, str]) -> TopicSettings:
         """The values that the data plane obeys, for a topic with these overrides."""
         return _topic_settings(lambda name: self._layers.topic_value(name, overrides))
@@ -386,4 +400,8 @@ def _topic_settings(value: Callable[[str], ConfigValue]) -> TopicSettings:
         flush_messages=number("flush.messages"),
         flush_ms=number("flush.ms"),
         file_delete_delay_ms=number("file.delete.delay.ms"),
+        min_cleanable_dirty_ratio=float(str(value("min.cleanable.dirty.ratio"))),
+        delete_retention_ms=number("delete.retention.ms"),
+        min_compaction_lag_ms=number("min.compaction.lag.ms"),
+        max_compaction_lag_ms=number("max.compaction.lag.ms"),
     )

@@ -13,6 +13,7 @@ the same partition, the later one counts: a plain commit turns what is staged in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ from kafka_server.domain.errors import (
     IllegalGeneration,
     InvalidGroupId,
     OffsetMetadataTooLarge,
+    StaleMemberEpoch,
 )
-from kafka_server.domain.group_values import Group
+from kafka_server.domain.group_values import Group, PartitionCheck
 
 log = logging.getLogger("kafka_server.group")
 
@@ -70,6 +72,8 @@ class OffsetCommitCommand:
     offsets: Mapping[PartitionKey, CommittedOffset]
     knows_missing_groups: bool = True
     """OffsetCommit v9+: a commit to a group that is gone is told GROUP_ID_NOT_FOUND, before that ILLEGAL_GENERATION."""
+    knows_epochs: bool = True
+    """OffsetCommit v9+: the generation may be the epoch of a member of the consumer protocol (KIP-848)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -119,8 +123,11 @@ class OffsetManager:
 
     def commit(self, command: OffsetCommitCommand) -> Outcome:
         """Takes the offsets, all that are acceptable at once. Raises what the group says to the commit as a whole."""
-        self._validate_commit(command)
+        check = self._validate_commit(command)
         accepted, too_large = self._acceptable(command)
+        if check is not None:
+            for (_, partition), offset in accepted.items():
+                check(offset.topic_id, partition)
         stored: Awaitable[None] | None = None
         if accepted:
             stored = self._repository.commit(command.group_id, accepted)
@@ -145,14 +152,21 @@ class OffsetManager:
 
         That the offsets belong to an open transaction is for the caller to know.
         """
-        self._validate_commit(command, transactional=True)
+        try:
+            check = self._validate_commit(command, transactional=True)
+        except StaleMemberEpoch:
+            raise (StaleMemberEpoch if command.knows_missing_groups else IllegalGeneration) from None
         accepted, too_large = self._acceptable(command)
+        codes = dict.fromkeys(too_large, OffsetMetadataTooLarge.code)
+        if check is not None:
+            codes |= refused(check, accepted)
+            accepted = {key: offset for key, offset in accepted.items() if key not in codes}
         stored: Awaitable[None] | None = None
         if accepted:
             stored = self._repository.stage(producer_id, command.group_id, accepted)
             self._staged.setdefault(command.group_id, {}).setdefault(producer_id, {}).update(accepted)
             self._explain_commit(command, accepted)
-        return Outcome(dict.fromkeys(too_large, OffsetMetadataTooLarge.code), stored)
+        return Outcome(codes, stored)
 
     def end_transaction(
         self, producer_id: int, is_commit: bool, concerns: Callable[[str], bool]
@@ -194,6 +208,11 @@ class OffsetManager:
             del self._staged[group_id]
 
     # ---- reading and removing ----------------------------------------------------------------------------------------
+
+    def validate_fetch(self, group_id: str, member_id: str | None, epoch: int) -> None:
+        """Raises what a member deserves who asks for offsets under an epoch; of an unknown group there are none."""
+        with contextlib.suppress(GroupIdNotFound):
+            self._coordinator.find(group_id).validate_offset_fetch(member_id, epoch)
 
     def fetch(self, group_id: str) -> Mapping[str, Mapping[int, CommittedOffset]]:
         """All offsets of the group by topic and partition; empty when there is no such group. Not to be changed."""
@@ -254,22 +273,23 @@ class OffsetManager:
 
     # ---- parts -------------------------------------------------------------------------------------------------------
 
-    def _validate_commit(self, command: OffsetCommitCommand, *, transactional: bool = False) -> None:
+    def _validate_commit(self, command: OffsetCommitCommand, *, transactional: bool = False) -> PartitionCheck | None:
         try:
-            self._coordinator.validate_offset_commit(
+            return self._coordinator.validate_offset_commit(
                 command.group_id,
                 command.member_id,
                 command.instance_id,
                 command.generation,
                 transactional=transactional,
+                knows_epochs=command.knows_epochs,
             )
         except GroupIdNotFound:
             if command.generation < 0:
                 self._coordinator.find_or_create(command.group_id)  # Offsets without members: a "simple" group.
-            elif command.knows_missing_groups:
+                return None
+            if command.knows_missing_groups:
                 raise
-            else:
-                raise IllegalGeneration from None
+            raise IllegalGeneration from None
 
     def _apply(self, group_id: str, offsets: Mapping[PartitionKey, CommittedOffset]) -> None:
         topics = self._offsets.setdefault(group_id, {})
@@ -325,6 +345,17 @@ class OffsetManager:
             what = ", ".join(f"{topic}-{index}@{offset.offset}" for (topic, index), offset in accepted.items())
             who = command.member_id or "a client that is no member"
             log.log(EXPLAIN, "Group %s: %s commits %s", command.group_id, who, what)
+
+
+def refused(check: PartitionCheck, offsets: Mapping[PartitionKey, CommittedOffset]) -> dict[PartitionKey, int]:
+    """The error codes of the partitions that do not pass the group's check."""
+    codes: dict[PartitionKey, int] = {}
+    for key, offset in offsets.items():
+        try:
+            check(offset.topic_id, key[1])
+        except DomainError as error:
+            codes[key] = error.code
+    return codes
 
 
 async def log_failure(stored: Awaitable[None]) -> None:

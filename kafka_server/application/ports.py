@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # protocols need the names only; a start should not pay for w
     from kafka_server.domain.client_quota import Entity
     from kafka_server.domain.committed_offset import CommittedOffset
     from kafka_server.domain.config_def import ResourceType
-    from kafka_server.domain.group_snapshot import GroupSnapshot
+    from kafka_server.domain.group_snapshot import AnySnapshot
     from kafka_server.domain.partition import Partition
     from kafka_server.domain.scram import ScramCredential, ScramMechanism
     from kafka_server.domain.topic import Topic
@@ -237,11 +237,11 @@ class GroupRepository(Protocol):
     told of a generation before it is stored. Raises StorageError when nothing was written.
     """
 
-    async def load(self) -> Sequence[GroupSnapshot]:
+    async def load(self) -> Sequence[AnySnapshot]:
         """Every group that is stored; called once, at start."""
 
-    def save(self, group: GroupSnapshot) -> Awaitable[None] | None:
-        """Stores the group in place of what was stored under its id."""
+    def save(self, group: AnySnapshot) -> Awaitable[None] | None:
+        """Stores the group in place of what was stored under its id, be that a classic or a consumer group."""
 
     def delete(self, group_id: str) -> Awaitable[None] | None:
         """Forgets the group; one that is not stored is fine."""

@@ -66,7 +66,16 @@ class NewTopic:
 class TopicService:
     """The topics of one broker, which is the only one of its cluster."""
 
-    __slots__ = ("_changing", "_configs", "_node_id", "_on_delete", "_random_bytes", "_replicas", "_topics")
+    __slots__ = (
+        "_changing",
+        "_configs",
+        "_node_id",
+        "_on_change",
+        "_on_delete",
+        "_random_bytes",
+        "_replicas",
+        "_topics",
+    )
 
     def __init__(
         self,
@@ -81,6 +90,7 @@ class TopicService:
         self._replicas = replicas
         self._configs = configs
         self._random_bytes = random_bytes
+        self._on_change: list[Callable[[Topic, bool], None]] = []
         self._on_delete: list[Callable[[Topic], None]] = []
         self._changing = SerialWork()
 
@@ -170,6 +180,7 @@ class TopicService:
             await self._topics.remove(topic)
             raise
         self._configs.warn_of_topic_configs(configs)
+        self._tell(topic, is_new=True)
         log.info("Created topic %s with %d partition(s), id %s", topic.name, count, topic.topic_id.hex())
         return topic
 
@@ -258,6 +269,7 @@ class TopicService:
             topic.partition_count = present
             raise
         await self._replicas.open_topic(topic)
+        self._tell(topic)
         log.info("Topic %s grew from %d to %d partitions", name, present, count)
 
     def _check_growth(self, name: str, present: int, count: int, assignments: Sequence[Sequence[int]] | None) -> None:
@@ -278,6 +290,14 @@ class TopicService:
         for broker_ids in assignments:
             self._check_assignment(broker_ids)
 
+    def on_change(self, listener: Callable[[Topic, bool], None]) -> None:
+        """Calls ``listener`` after every creation (True), growth and deletion (False) of a topic."""
+        self._on_change.append(listener)
+
+    def _tell(self, topic: Topic, *, is_new: bool = False) -> None:
+        for listener in self._on_change:
+            listener(topic, is_new)
+
     def on_delete(self, listener: Callable[[Topic], None]) -> None:
         """Calls ``listener`` after every deletion of a topic."""
         self._on_delete.append(listener)
@@ -293,4 +313,5 @@ class TopicService:
         await self._replicas.remove_topic(topic)
         for listener in self._on_delete:
             listener(topic)
+        self._tell(topic)
         log.info("Deleted topic %s, id %s", topic.name, topic.topic_id.hex())

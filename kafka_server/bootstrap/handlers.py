@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kafka_server.application.handlers.acls import AclHandlers
     from kafka_server.application.handlers.api_versions import ApiVersionsHandlers
     from kafka_server.application.handlers.configs import ConfigHandlers
+    from kafka_server.application.handlers.consumer_groups import ConsumerGroupHandlers
     from kafka_server.application.handlers.controller import ControllerHandlers
     from kafka_server.application.handlers.delegation_tokens import DelegationTokenHandlers
     from kafka_server.application.handlers.delete_records import DeleteRecordsHandlers
@@ -237,6 +238,14 @@ class Families:
         return GroupAdminHandlers(self._services.coordinator, self._services.offsets)
 
     @cached_property
+    def consumer_groups(self) -> ConsumerGroupHandlers:
+        from kafka_server.application.handlers.consumer_groups import ConsumerGroupHandlers
+
+        of = self._services
+        is_enabled = "consumer" in of.configs.texts("group.coordinator.rebalance.protocols")
+        return ConsumerGroupHandlers(of.coordinator, of.topic_repository, is_enabled=is_enabled)
+
+    @cached_property
     def offsets(self) -> OffsetHandlers:
         from kafka_server.application.handlers.offsets import OffsetHandlers
 
@@ -267,6 +276,7 @@ class Families:
         yield lambda: self.quotas
         yield lambda: self.topic_partitions
         yield lambda: self.group_admin
+        yield lambda: self.consumer_groups
         yield lambda: self.delete_records
 
 
@@ -328,6 +338,8 @@ def build_handlers(families: Families) -> Handlers[RequestContext]:
         list_groups=deferred(lambda: families.group_admin.list_groups),
         describe_groups=deferred(lambda: families.group_admin.describe_groups),
         delete_groups=deferred(lambda: families.group_admin.delete_groups),
+        consumer_group_heartbeat=deferred(lambda: families.consumer_groups.consumer_group_heartbeat),
+        consumer_group_describe=deferred(lambda: families.consumer_groups.consumer_group_describe),
         offset_commit=deferred(lambda: families.offsets.offset_commit),
         offset_fetch=deferred(lambda: families.offsets.offset_fetch),
         offset_delete=deferred(lambda: families.offsets.offset_delete),

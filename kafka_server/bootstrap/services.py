@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from kafka_server.application.transaction_coordinator import TransactionCoordinator
     from kafka_server.application.transaction_gate import TransactionGate
     from kafka_server.application.transaction_markers import TransactionMarkers
+    from kafka_server.domain.group_values import ConsumerLimits
+    from kafka_server.domain.topic import Topic
     from kafka_server.infrastructure.compression import Codecs
 
 
@@ -102,6 +104,7 @@ class Services:
 
         topics = TopicService(self.cluster.node_id, self.topic_repository, self.replicas, self.configs)
         topics.on_delete(lambda topic: self.offsets.forget_topic(topic.name))
+        topics.on_change(self._tell_groups)
         return topics
 
     @cached_property
@@ -154,8 +157,34 @@ class Services:
                 size_max=of.integer("group.max.size"),
                 initial_rebalance_delay_ms=of.integer("group.initial.rebalance.delay.ms"),
             ),
+            consumer_limits=self._consumer_limits,
         )
-        return GroupCoordinator(self.clock, self.stores.groups, settings)
+        return GroupCoordinator(self.clock, self.stores.groups, settings, self.topic_repository)
+
+    def _consumer_limits(self, group_id: str) -> ConsumerLimits:
+        """What a consumer group obeys now: some of it can be set for each group, and changes while it lives."""
+        from kafka_server.domain.group_values import ConsumerLimits, GroupLimits
+
+        of = self.configs
+        policy = str(of.text("group.consumer.migration.policy")).lower()
+        return ConsumerLimits(
+            size_max=of.integer("group.consumer.max.size"),
+            session_timeout_ms=of.group_integer(group_id, "consumer.session.timeout.ms"),
+            heartbeat_interval_ms=of.group_integer(group_id, "consumer.heartbeat.interval.ms"),
+            assignment_interval_ms=of.group_integer(group_id, "consumer.assignment.interval.ms"),
+            regex_refresh_interval_ms=of.integer("group.consumer.regex.refresh.interval.ms"),
+            assignors=tuple(of.texts("group.consumer.assignors")),
+            may_upgrade=policy in ("upgrade", "bidirectional"),
+            may_downgrade=policy in ("downgrade", "bidirectional"),
+            classic=GroupLimits(
+                size_max=of.integer("group.max.size"),
+                initial_rebalance_delay_ms=of.integer("group.initial.rebalance.delay.ms"),
+            ),
+        )
+
+    def _tell_groups(self, topic: Topic, is_new: bool) -> None:
+        if "coordinator" in vars(self):  # Before the first client of a group there is no group to tell.
+            self.coordinator.on_topic_change(topic.name, is_new=is_new)
 
     @cached_property
     def offsets(self) -> OffsetManager:
@@ -220,13 +249,17 @@ class Services:
         """Brings back what the stores kept, before clients may come. Costs nothing when there is nothing."""
         if self.stores.has_history:
             await self.stores.prepare()
-            await self.topics.start()
+            with self.stores.opening():
+                await self.topics.start()
             if self.stores.may_lack_producers:
                 known = (producer_id for one in self.replicas for producer_id, _ in one.partition.producers.items())
                 await self.producer_ids.pass_over(max(known, default=-1))
             self.quotas.start()
-            await self._load_groups()
-            await self.transactions.load()
+            # Most of what a start may cost is loading these modules; a broker without groups need not yet.
+            if self.stores.holds("groups"):
+                await self._load_groups()
+            if self.stores.holds("transactions"):
+                await self.transactions.load()
 
     async def _load_groups(self) -> None:
         await self.coordinator.load()

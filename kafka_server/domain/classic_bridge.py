@@ -48,8 +48,8 @@ class ClassicBridge:
         try:
             result = self._join(command, now_ms)
         except DomainError as error:
-            known_id = command.member_id or (command.fresh_id if isinstance(error, MemberIdRequired) else "")
-            return [values.AnswerJoin(answer, JoinResult(error_code=error.code, member_id=known_id))]
+            fresh_id = command.fresh_id if isinstance(error, MemberIdRequired) else ""
+            return [values.AnswerJoin(answer, JoinResult(error_code=error.code, member_id=fresh_id))]
         self._group.add_effect(values.AnswerJoin(answer, result))
         self._group.find_patterns(now_ms)
         return self._group.take_effects()

@@ -133,34 +133,34 @@ follower.fetch.last.tiered.offset.enable boolean medium cluster-wide none defaul
   Lets an empty follower start behind what is already in remote storage.
 follower.replication.throttled.rate long medium cluster-wide none default=9223372036854775807 min=0 internal
   Bytes per second that this broker, as a follower, may copy for throttled partitions.
-group.consumer.assignment.interval.ms int medium cluster-wide none default=1000 min=0
+group.consumer.assignment.interval.ms int medium cluster-wide yes default=1000 min=0
   Shortest time between two assignments that a consumer group (KIP-848) computes.
 group.consumer.assignor.offload.enable boolean medium cluster-wide none default=true internal
   Computes assignments of consumer groups (KIP-848) on a background thread.
-group.consumer.assignors list medium read-only none default=uniform,range nonempty
+group.consumer.assignors list medium read-only yes default=uniform,range values=uniform,range nonempty
   Server-side assignors of consumer groups (KIP-848), the default one first.
-group.consumer.heartbeat.interval.ms int medium read-only none default=5000 min=1
+group.consumer.heartbeat.interval.ms int medium read-only yes default=5000 min=1
   Heartbeat interval that members of a consumer group (KIP-848) are told.
-group.consumer.max.assignment.interval.ms int medium read-only none default=15000 min=0
+group.consumer.max.assignment.interval.ms int medium read-only yes default=15000 min=0
   Upper bound for the group config consumer.assignment.interval.ms.
-group.consumer.max.heartbeat.interval.ms int medium read-only none default=15000 min=1
+group.consumer.max.heartbeat.interval.ms int medium read-only yes default=15000 min=1
   Upper bound for the group config consumer.heartbeat.interval.ms.
-group.consumer.max.session.timeout.ms int medium read-only none default=60000 min=1
+group.consumer.max.session.timeout.ms int medium read-only yes default=60000 min=1
   Upper bound for the group config consumer.session.timeout.ms.
-group.consumer.max.size int medium read-only none default=2147483647 min=1
+group.consumer.max.size int medium read-only yes default=2147483647 min=1
   Most members of one consumer group (KIP-848). For classic groups see group.max.size.
-group.consumer.migration.policy string medium read-only none default=bidirectional
+group.consumer.migration.policy string medium read-only yes default=bidirectional
 + values=DISABLED,DOWNGRADE,UPGRADE,BIDIRECTIONAL ignore_case
   Which way a group that has members may change between the classic and the consumer protocol.
-group.consumer.min.assignment.interval.ms int medium read-only none default=0 min=0
+group.consumer.min.assignment.interval.ms int medium read-only yes default=0 min=0
   Lower bound for the group config consumer.assignment.interval.ms.
-group.consumer.min.heartbeat.interval.ms int medium read-only none default=5000 min=1
+group.consumer.min.heartbeat.interval.ms int medium read-only yes default=5000 min=1
   Lower bound for the group config consumer.heartbeat.interval.ms.
-group.consumer.min.session.timeout.ms int medium read-only none default=45000 min=1
+group.consumer.min.session.timeout.ms int medium read-only yes default=45000 min=1
   Lower bound for the group config consumer.session.timeout.ms.
-group.consumer.regex.refresh.interval.ms int medium read-only none default=600000 min=10000 internal
+group.consumer.regex.refresh.interval.ms int medium read-only yes default=600000 min=10000 internal
   How often regex subscriptions of consumer groups (KIP-848) are matched against the topics anew.
-group.consumer.session.timeout.ms int medium read-only none default=45000 min=1
+group.consumer.session.timeout.ms int medium read-only yes default=45000 min=1
   A member of a consumer group (KIP-848) that stays silent for this long is removed.
 group.coordinator.append.linger.ms int medium read-only none default=-1 min=-1
   How long the group coordinator collects writes before it appends them together; -1 adapts to the load.
@@ -168,9 +168,10 @@ group.coordinator.background.threads int high read-only none default=2 min=1
   Threads of the group coordinator for chores in Apache Kafka.
 group.coordinator.cached.buffer.max.bytes int medium cluster-wide none default=1048588 min=524288
   Largest write buffer that the group coordinator keeps for reuse.
-group.coordinator.rebalance.protocols list medium read-only none default=classic,consumer,streams
+group.coordinator.rebalance.protocols list medium read-only yes default=classic,consumer,streams
 + values=consumer,classic,share,streams nonempty
-  Group protocols that the coordinator speaks. What this broker really speaks is in its ApiVersions answer.
+  Group protocols that the coordinator speaks. This broker speaks classic, always, and consumer unless it is left out
+  here.
 group.coordinator.threads int high read-only none default=4 min=1
   Threads of the group coordinator in Apache Kafka.
 group.initial.rebalance.delay.ms int medium read-only yes default=0
@@ -303,26 +304,26 @@ listener.security.protocol.map string low read-only yes
 listeners list high read-only yes default=PLAINTEXT://127.0.0.1:9092 nonempty
   Addresses on which the broker accepts connections, as NAME://host:port. An empty host binds to all interfaces, port 0
   lets the system choose. Unset, only this machine is let in; Apache Kafka binds to all interfaces then.
-log.cleaner.backoff.ms long medium cluster-wide none default=15000 min=0
+log.cleaner.backoff.ms long medium read-only yes default=15000 min=0
   Pause of the log cleaner when it finds nothing to compact.
 log.cleaner.dedupe.buffer.size long medium cluster-wide none default=134217728
   Memory for the key maps of all cleaner threads together.
-log.cleaner.delete.retention.ms long medium cluster-wide none default=86400000 min=0
+log.cleaner.delete.retention.ms long medium cluster-wide yes default=86400000 min=0
   How long a tombstone or a transaction marker stays in a compacted topic, so that a reader who began before can still
   see it.
-log.cleaner.enable boolean medium read-only none default=true
+log.cleaner.enable boolean medium read-only yes default=true
   Runs the log cleaner, without which compacted topics grow for ever.
 log.cleaner.io.buffer.load.factor double medium cluster-wide none default=0.9
   How full the cleaner's key map may become; fuller means more keys per pass and more collisions.
 log.cleaner.io.buffer.size int medium cluster-wide none default=524288 min=0
   Memory for the read and write buffers of all cleaner threads together.
-log.cleaner.io.max.bytes.per.second double medium cluster-wide none default=1.7976931348623157E308
+log.cleaner.io.max.bytes.per.second double medium read-only yes default=1.7976931348623157E308
   Brake on the reads and writes of the log cleaner.
-log.cleaner.max.compaction.lag.ms long medium cluster-wide none default=9223372036854775807 min=1
+log.cleaner.max.compaction.lag.ms long medium cluster-wide yes default=9223372036854775807 min=1
   Longest that a record in a compacted topic may wait for compaction.
-log.cleaner.min.cleanable.ratio double medium cluster-wide none default=0.5 min=0 max=1
+log.cleaner.min.cleanable.ratio double medium cluster-wide yes default=0.5 min=0 max=1
   Share of not yet compacted bytes from which a log is worth compacting. Lower keeps logs smaller and costs more work.
-log.cleaner.min.compaction.lag.ms long medium cluster-wide none default=0 min=0
+log.cleaner.min.compaction.lag.ms long medium cluster-wide yes default=0 min=0
   A record stays safe from compaction for at least this long.
 log.cleaner.threads int medium cluster-wide none default=1 min=0
   Threads that compact logs.
@@ -829,7 +830,7 @@ compression.type string medium cluster-wide yes default=producer values=uncompre
   recompress what differs.
 compression.zstd.level int medium cluster-wide yes default=3 min=-131072 max=22 synonyms=compression.zstd.level
   Level used when the broker itself compresses with zstd. Negative levels trade size for speed.
-delete.retention.ms long medium cluster-wide none default=86400000 min=0 synonyms=log.cleaner.delete.retention.ms
+delete.retention.ms long medium cluster-wide yes default=86400000 min=0 synonyms=log.cleaner.delete.retention.ms
   How long a tombstone or a transaction marker stays in a compacted topic, so that a reader who began before can still
   see it.
 errors.deadletterqueue.group.enable boolean medium cluster-wide none default=false
@@ -853,7 +854,7 @@ local.retention.bytes long medium cluster-wide none default=-2 min=-2 synonyms=l
   Bytes of a tiered partition that stay on the local disk; -2 follows retention.bytes.
 local.retention.ms long medium cluster-wide none default=-2 min=-2 synonyms=log.local.retention.ms
   How long records of a tiered partition stay on the local disk; -2 follows retention.ms.
-max.compaction.lag.ms long medium cluster-wide none default=9223372036854775807 min=1
+max.compaction.lag.ms long medium cluster-wide yes default=9223372036854775807 min=1
 + synonyms=log.cleaner.max.compaction.lag.ms
   Longest that a record may wait for compaction.
 max.decompressed.message.bytes int medium cluster-wide none default=2147483639 min=1 max=2147483639
@@ -870,10 +871,10 @@ message.timestamp.before.max.ms long medium cluster-wide yes default=92233720368
 message.timestamp.type string medium cluster-wide yes default=CreateTime values=CreateTime,LogAppendTime
 + synonyms=log.message.timestamp.type
   Whether records keep the time that the producer gave them (CreateTime) or get the broker's (LogAppendTime).
-min.cleanable.dirty.ratio double medium cluster-wide none default=0.5 min=0 max=1
+min.cleanable.dirty.ratio double medium cluster-wide yes default=0.5 min=0 max=1
 + synonyms=log.cleaner.min.cleanable.ratio
   Share of not yet compacted bytes from which the log is worth compacting.
-min.compaction.lag.ms long medium cluster-wide none default=0 min=0 synonyms=log.cleaner.min.compaction.lag.ms
+min.compaction.lag.ms long medium cluster-wide yes default=0 min=0 synonyms=log.cleaner.min.compaction.lag.ms
   A record stays safe from compaction for at least this long. Must not exceed max.compaction.lag.ms.
 min.insync.replicas int medium cluster-wide none default=1 min=1 synonyms=min.insync.replicas
   Replicas that must be in sync before acks=all is answered with success, but never more than the partition has. With
@@ -909,16 +910,16 @@ unclean.leader.election.enable boolean medium cluster-wide none default=false sy
 """
 
 GROUP: Final = r"""
-consumer.assignment.interval.ms int medium cluster-wide none default=1000 min=0
+consumer.assignment.interval.ms int medium cluster-wide yes default=1000 min=0
 + synonyms=group.consumer.assignment.interval.ms
   Shortest time between two assignments of this consumer group (KIP-848).
 consumer.assignor.offload.enable boolean medium cluster-wide none default=true
 + synonyms=group.consumer.assignor.offload.enable internal
   Computes the assignments of this consumer group (KIP-848) on a background thread.
-consumer.heartbeat.interval.ms int medium cluster-wide none default=5000 min=1
+consumer.heartbeat.interval.ms int medium cluster-wide yes default=5000 min=1
 + synonyms=group.consumer.heartbeat.interval.ms
   Heartbeat interval that members of this consumer group (KIP-848) are told.
-consumer.session.timeout.ms int medium cluster-wide none default=45000 min=1 synonyms=group.consumer.session.timeout.ms
+consumer.session.timeout.ms int medium cluster-wide yes default=45000 min=1 synonyms=group.consumer.session.timeout.ms
   A member of this consumer group (KIP-848) that stays silent for this long is removed. Must exceed the heartbeat
   interval.
 errors.deadletterqueue.copy.record.enable boolean medium cluster-wide none default=false

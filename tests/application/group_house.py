@@ -16,6 +16,7 @@ from kafka_protocol.messages.sync_group import SyncGroupRequest, SyncGroupReques
 
 from kafka_server.application.context import RequestContext
 from kafka_server.application.group_coordinator import GroupCoordinator, GroupSettings
+from kafka_server.application.handlers.consumer_groups import ConsumerGroupHandlers
 from kafka_server.application.handlers.find_coordinator import FindCoordinatorHandler
 from kafka_server.application.handlers.group_admin import GroupAdminHandlers
 from kafka_server.application.handlers.group_membership import GroupMembershipHandlers
@@ -51,7 +52,7 @@ class House:
     async def open(self) -> House:
         self.topics = MemoryTopicRepository()
         await self.topics.add(Topic("t", TOPIC_ID, 2))
-        self.coordinator = GroupCoordinator(self.clock, self.groups, self.group_settings)
+        self.coordinator = GroupCoordinator(self.clock, self.groups, self.group_settings, self.topics)
         self.manager = OffsetManager(self.clock, self.offsets, self.coordinator, self.offset_settings)
         await self.coordinator.load()
         await self.manager.load()
@@ -60,6 +61,7 @@ class House:
             GroupMembershipHandlers(self.coordinator),
             OffsetHandlers(self.manager, self.topics, self.clock),
             GroupAdminHandlers(self.coordinator, self.manager),
+            ConsumerGroupHandlers(self.coordinator, self.topics),
         ]
         self.handlers = {
             name: getattr(family, name) for family in families for name in dir(family) if not name.startswith("_")

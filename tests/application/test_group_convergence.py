@@ -26,6 +26,7 @@ from kafka_server.domain.errors import (
 )
 from kafka_server.domain.group_states import State
 from kafka_server.domain.group_values import GroupLimits, JoinResult, LeavingMember, SyncCommand, SyncResult
+from kafka_server.infrastructure.storage.memory import MemoryTopicRepository
 from kafka_server.infrastructure.storage.memory_offsets import MemoryGroupRepository, MemoryOffsetRepository
 from kafka_server.testing.clock import VirtualClock
 from tests.domain.group_examples import REBALANCE_MS, SESSION_MS, command
@@ -82,7 +83,7 @@ class Members(RuleBasedStateMachine):
 
     def open(self) -> None:
         groups, offsets = self.stores
-        self.coordinator = GroupCoordinator(self.clock, groups, self.settings)
+        self.coordinator = GroupCoordinator(self.clock, groups, self.settings, MemoryTopicRepository())
         self.offsets = OffsetManager(self.clock, offsets, self.coordinator, OffsetSettings())
         asyncio.run(self.coordinator.load())
         asyncio.run(self.offsets.load())

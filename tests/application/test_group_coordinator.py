@@ -157,6 +157,8 @@ async def test_what_happened_is_counted() -> None:
         "PreparingRebalance": 0,
         "CompletingRebalance": 0,
         "Stable": 1,
+        "Assigning": 0,
+        "Reconciling": 0,
     }
     assert house.coordinator.count_members() == 1
     house.clock.advance(SESSION_MS)

@@ -50,7 +50,8 @@ MODULES: tuple[ModuleType, ...] = (
     offset_fetch,
     sync_group,
 )
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![\w-])(?!ConsumerGroup)[\w-]{22}(?![\w-])")
+"""As Java prints random ids, and as Kafka does."""
 OLDEST = {"OffsetCommit": 2, "OffsetFetch": 1}
 """Where Kafka 4 begins; we serve these from v0 on."""
 WARMING_UP = (14, 15, 16)

@@ -45,10 +45,14 @@ class Feature:
     finalized: int
 
 
-FEATURES = (Feature("metadata.version", 7, 33, 33), Feature("transaction.version", 0, 2, 2))
+FEATURES = (
+    Feature("metadata.version", 7, 33, 33),
+    Feature("transaction.version", 0, 2, 2),
+    Feature("group.version", 0, 1, 1),
+)
 """What is true of this broker today: it understands what Kafka 4.4 keeps in its metadata, and transactions of both
-kinds - a producer that reads transaction.version 2 ends each of its transactions with a new epoch (KIP-890).
-``group.version`` joins when the consumer protocol does."""
+kinds - a producer that reads transaction.version 2 ends each of its transactions with a new epoch (KIP-890) - and the
+consumer protocol for groups (KIP-848), which group.version 1 stands for."""
 FEATURES_EPOCH = 1
 """Grows with every change of a finalized level. The levels are fixed in this broker, so it does not."""
 

@@ -3,7 +3,8 @@
 Contract
     ListGroups      Every group that this broker knows, also one that is nothing but offsets (its protocol type is "").
     DescribeGroups  State, protocol and members. Metadata of the members and the protocol's name are told while the
-                    group is Stable; their assignments always. A group that is not there is described as Dead.
+                    group is Stable; their assignments always. A group that is not there, or is a group of the consumer
+                    protocol (ConsumerGroupDescribe shows those), is described as Dead.
     DeleteGroups    Removes empty groups with their offsets: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP. A group named twice is
                     deleted and answered once, as in Kafka.
 Version notes
@@ -12,7 +13,7 @@ Version notes
                     v6+ a group that is not there is GROUP_ID_NOT_FOUND with a text (KIP-1043), before that no error.
     DeleteGroups    v3+ has room for a text per group; like Kafka we leave it null for these two errors.
 Known gaps
-    Groups of the consumer, share and streams protocols; the type of every group is "classic".
+    Groups of the share and streams protocols.
 
 Owns: the shapes of these APIs. Must never know: how groups are stored.
 """
@@ -32,7 +33,7 @@ from kafka_protocol.messages.describe_groups import (
 from kafka_protocol.messages.list_groups import ListedGroup, ListGroupsRequest, ListGroupsResponse
 
 from kafka_server.application.context import RequestContext
-from kafka_server.application.group_coordinator import CLASSIC, GroupCoordinator
+from kafka_server.application.group_coordinator import GroupCoordinator
 from kafka_server.application.offset_manager import OffsetManager
 from kafka_server.domain.classic_group import ClassicGroup
 from kafka_server.domain.errors import CoordinatorNotAvailable, DomainError, GroupIdNotFound
@@ -54,9 +55,9 @@ class GroupAdminHandlers:
             groups=[
                 ListedGroup(
                     group_id=group.group_id,
-                    protocol_type=group.roster.protocol_type or "",
+                    protocol_type=group.protocol_type,
                     group_state=group.state_name,
-                    group_type=CLASSIC,
+                    group_type=group.type_name,
                 )
                 for group in self._coordinator.all(request.states_filter, request.types_filter)
             ]
@@ -66,7 +67,7 @@ class GroupAdminHandlers:
         response = DescribeGroupsResponse()
         for group_id in request.groups:
             try:
-                described = describe(self._coordinator.find(group_id))
+                described = describe(self._coordinator.find_classic(group_id))
             except GroupIdNotFound as error:
                 described = DescribedGroup(group_id=group_id, group_state=State.DEAD.value)
                 if context.api_version >= 6:

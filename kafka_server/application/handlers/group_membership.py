@@ -14,8 +14,12 @@ Version notes
     SyncGroup   v5+ the protocol type and name are mandatory, else INCONSISTENT_GROUP_PROTOCOL (KIP-559).
     LeaveGroup  v3+ a list of members, by member id or by instance id alone (KIP-345), v0-2 one member: those are
                 lifted to the list, and the one code is lowered to the top level.
+Groups of the consumer protocol (KIP-848)
+    While such a group has members, these APIs let clients of the classic protocol take part in it, so that a group can
+    be upgraded one member at a time; JoinGroup and SyncGroup then answer at once, without a leader. An empty one
+    becomes a classic group when somebody joins with JoinGroup.
 Known gaps
-    Joining a group of the consumer protocol (KIP-848) with the classic one; that protocol is not served yet.
+    None.
 
 Owns: the shapes of these APIs. Must never know: the rules of a group, sessions, timers.
 """

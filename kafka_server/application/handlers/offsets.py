@@ -2,7 +2,9 @@
 
 Contract
     OffsetCommit  Partitions that do not exist are refused one by one, then the group judges the commit as a whole: its
-                  error goes to all other partitions. Without a known partition the group is not asked.
+                  error goes to all other partitions. Without a known partition the group is not asked. A member of
+                  the consumer protocol commits with its epoch: STALE_MEMBER_EPOCH, except for partitions that it has
+                  had since an epoch that is not newer than the commit's (KIP-1251).
                   Success means stored. Topics and partitions come back in the order of the request.
     OffsetFetch   A partition without an offset, and any partition of an unknown group, is offset -1 without an error.
                   Topics null (v2+) is everything that is committed. Offsets of a topic that was deleted and created
@@ -16,9 +18,9 @@ Version notes
                   UNKNOWN_TOPIC_ID.
     OffsetFetch   v0 answers UNKNOWN_TOPIC_OR_PARTITION where there is no offset. v0-7 name one group and are lifted to
                   the list of v8 and lowered again. v7+ require_stable (KIP-447): UNSTABLE_OFFSET_COMMIT where an open
-                  transaction is about to change the offset. v9+ member id and epoch are for the consumer protocol;
-                  classic groups ignore
-                  them, as in Kafka. v10+ topic ids; null then leaves out topics that are gone.
+                  transaction is about to change the offset. v9+ member id and epoch of the consumer protocol:
+                  UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH for the group as a whole; classic groups ignore them, as in
+                  Kafka. v10+ topic ids; null then leaves out topics that are gone.
 Known gaps: none.
 
 Owns: the shapes of these APIs. Must never know: how offsets are stored, the rules of a group.
@@ -116,6 +118,7 @@ class OffsetHandlers:
             request.generation_id_or_member_epoch,
             accepted,
             knows_missing_groups=context.api_version >= 9,
+            knows_epochs=context.api_version >= 9,
         )
         try:
             outcome = self._offsets.commit(command)
@@ -159,6 +162,10 @@ class OffsetHandlers:
     def _fetch_group(
         self, asked: OffsetFetchRequestGroup, version: int, require_stable: bool
     ) -> OffsetFetchResponseGroup:
+        try:
+            self._offsets.validate_fetch(asked.group_id, asked.member_id, asked.member_epoch)
+        except DomainError as error:
+            return OffsetFetchResponseGroup(group_id=asked.group_id, error_code=error.code)
         offsets = self._offsets.fetch(asked.group_id)
 
         def is_unstable(partition: PartitionKey) -> bool:

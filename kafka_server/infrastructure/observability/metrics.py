@@ -144,7 +144,7 @@ class Metrics:
         sums: list[Sample] = []
         for group in self._of.coordinator.all():
             name = ("consumergroup", group.group_id)
-            members.append(((name,), len(group.roster.members)))
+            members.append(((name,), group.member_count))
             for topic, partitions in self._of.offsets.fetch(group.group_id).items():
                 total = 0
                 for index, entry in partitions.items():

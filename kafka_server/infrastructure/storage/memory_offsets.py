@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from kafka_server.application.ports import PartitionKey
 from kafka_server.domain.committed_offset import CommittedOffset
-from kafka_server.domain.group_snapshot import GroupSnapshot
+from kafka_server.domain.group_snapshot import AnySnapshot
 
 V = TypeVar("V")
 
@@ -20,12 +20,12 @@ class MemoryGroupRepository:
     """GroupRepository in a dict."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, GroupSnapshot] = {}
+        self._groups: dict[str, AnySnapshot] = {}
 
-    async def load(self) -> Sequence[GroupSnapshot]:
+    async def load(self) -> Sequence[AnySnapshot]:
         return list(self._groups.values())
 
-    def save(self, group: GroupSnapshot) -> None:
+    def save(self, group: AnySnapshot) -> None:
         self._groups[group.group_id] = group
 
     def delete(self, group_id: str) -> None:

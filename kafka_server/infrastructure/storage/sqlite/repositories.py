@@ -14,8 +14,9 @@ from kafka_server.application.ports import PartitionKey
 from kafka_server.domain.committed_offset import CommittedOffset
 from kafka_server.domain.config_def import ResourceType
 from kafka_server.domain.errors import TopicAlreadyExists, UnknownTopicOrPartition
-from kafka_server.domain.group_snapshot import GroupSnapshot, MemberSnapshot
+from kafka_server.domain.group_snapshot import AnySnapshot, GroupSnapshot, MemberSnapshot
 from kafka_server.domain.topic import Topic
+from kafka_server.infrastructure.storage.sqlite import consumer_groups
 from kafka_server.infrastructure.storage.sqlite.store import Statement, Store
 
 
@@ -135,7 +136,10 @@ class SqliteGroupRepository:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def load(self) -> Sequence[GroupSnapshot]:
+    async def load(self) -> Sequence[AnySnapshot]:
+        return [*self._load_classic(), *consumer_groups.load(self._store)]
+
+    def _load_classic(self) -> list[GroupSnapshot]:
         protocols: dict[tuple[str, int], list[tuple[str, bytes]]] = {}
         for group_id, position, name, metadata in self._store.read(
             "SELECT group_id, position, name, metadata FROM member_protocols ORDER BY group_id, position, preference"
@@ -155,9 +159,14 @@ class SqliteGroupRepository:
             )
         ]
 
-    def save(self, group: GroupSnapshot) -> Awaitable[None]:
+    def save(self, group: AnySnapshot) -> Awaitable[None]:
+        # A group may have changed its type: nothing of the other one may stay.
+        classic = ("DELETE FROM groups WHERE group_id = ?", (group.group_id,))
+        if not isinstance(group, GroupSnapshot):
+            return self._store.submit([classic, *consumer_groups.save(group)])
         statements: list[Statement] = [
-            ("DELETE FROM groups WHERE group_id = ?", (group.group_id,)),
+            classic,
+            *consumer_groups.delete(group.group_id),
             (
                 "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?)",
                 (
@@ -197,7 +206,9 @@ class SqliteGroupRepository:
         return self._store.submit(statements)
 
     def delete(self, group_id: str) -> Awaitable[None]:
-        return self._store.submit([("DELETE FROM groups WHERE group_id = ?", (group_id,))])
+        return self._store.submit(
+            [("DELETE FROM groups WHERE group_id = ?", (group_id,)), *consumer_groups.delete(group_id)]
+        )
 
 
 class SqliteOffsetRepository:

@@ -146,6 +146,43 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         PRIMARY KEY (entity, key)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE consumer_groups (
+        group_id TEXT PRIMARY KEY,
+        epoch INTEGER NOT NULL,
+        target_epoch INTEGER NOT NULL,
+        assigned_at_ms INTEGER NOT NULL,
+        metadata_hash BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE consumer_members (
+        group_id TEXT NOT NULL REFERENCES consumer_groups ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        member_id TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        previous_epoch INTEGER NOT NULL,
+        instance_id TEXT,
+        rack_id TEXT,
+        client_id TEXT NOT NULL,
+        client_host TEXT NOT NULL,
+        rebalance_timeout_ms INTEGER NOT NULL,
+        topics TEXT NOT NULL,
+        pattern TEXT NOT NULL,
+        assignor TEXT,
+        state TEXT NOT NULL,
+        assigned TEXT NOT NULL,
+        revoking TEXT NOT NULL,
+        classic TEXT,
+        target TEXT NOT NULL,
+        PRIMARY KEY (group_id, position)
+    ) WITHOUT ROWID;
+    CREATE TABLE consumer_patterns (
+        group_id TEXT NOT NULL REFERENCES consumer_groups ON DELETE CASCADE,
+        pattern TEXT NOT NULL,
+        topics TEXT NOT NULL,
+        found_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (group_id, pattern)
+    ) WITHOUT ROWID;
+    """,
 )
 """Each brings the schema one version further; ``PRAGMA user_version`` counts how many have run. Never edit one that was
 released: add the next."""
@@ -190,6 +227,11 @@ class Store:
             return self._reader.execute(sql, parameters).fetchall()
         except sqlite3.DatabaseError as error:
             raise MetadataError(f"{self._path} cannot be read: {error}; restore a copy of it") from error
+
+    def has_rows(self, table: str) -> bool:
+        """Whether there is anything in a table of the schema."""
+        (found,) = self._reader.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()  # noqa: S608 - ours
+        return bool(found)
 
     def submit(self, statements: list[Statement]) -> asyncio.Future[None]:
         """Runs all of them or none, after all that was submitted before. Fails with StorageError."""
