@@ -33,16 +33,14 @@ def render_reference(
 def _states(apis: list[Api], messages: dict[str, Message]) -> list[dict[str, Any]]:
     """A row for each API that Kafka has, with a cell for each version that Kafka ever had."""
     served = {api.key: api for api in apis}
-    rows = []
-    requests = [message for message in messages.values() if message.type == "request" and message.api_key is not None]
-    for request in sorted(requests, key=lambda request: request.api_key or 0):
-        api = served.get(request.api_key or 0)
+    requests = {message.api_key: message for message in messages.values() if message.type == "request"}
+    width = max(request.valid.high for request in requests.values()) + 1
+    rows: list[dict[str, Any]] = []
+    for key, request in sorted((key, request) for key, request in requests.items() if key is not None):
+        api = served.get(key)
+        cells = [_cell(api, version) if version in request.valid else "" for version in range(width)]
         name = request.name.removesuffix("Request")
-        cells = [_cell(api, version) if version in request.valid else "" for version in range(request.valid.high + 1)]
-        rows.append({"key": request.api_key, "name": name, "api": api, "cells": cells, "state": _state(api, request)})
-    width = max(len(row["cells"]) for row in rows)
-    for row in rows:
-        row["cells"] += [""] * (width - len(row["cells"]))
+        rows.append({"key": key, "name": name, "api": api, "cells": cells, "state": _state(api, request)})
     return rows
 
 
