@@ -88,7 +88,7 @@ class ConsumerGroup:
     def __init__(self, group_id: str, limits: ConsumerLimits, catalog: TopicCatalog) -> None:
         self.group_id = group_id
         self.limits = limits
-        self.epoch = 1  # Where Kafka begins since 4.0: a first member of which nothing asks for a bump has an epoch, too.
+        self.epoch = 1  # Not 0: a first member that asks for no new target (a pattern alone) gets an epoch, too.
         self.target_epoch = 0
         self.assigned_at_ms = NEVER_MS
         self.metadata_hash = NO_TOPICS_HASH
