@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from kafka_server.config import Settings
 
@@ -93,6 +93,9 @@ class Stores(Protocol):
 
     async def prepare(self) -> None:
         """Before topics are opened: brings folders and metadata to agree."""
+
+    def holds(self, what: Literal["groups", "transactions"]) -> bool:
+        """Whether any are stored."""
 
     def opening(self) -> AbstractContextManager[object]:
         """Around the opening of all topics: tells whoever watches how far it has come."""
@@ -178,6 +181,9 @@ class MemoryStores:
 
     async def prepare(self) -> None:
         """Nothing is kept, so nothing can disagree."""
+
+    def holds(self, what: Literal["groups", "transactions"]) -> bool:
+        return False
 
     def opening(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -272,8 +278,8 @@ class DiskStores:
 
     @cached_property
     def logs(self) -> DiskLogRepository:
-        from kafka_server.infrastructure.storage.log.compactor import CompactionSettings
         from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
+        from kafka_server.infrastructure.storage.log.settings import CompactionSettings
 
         def failed(error: BaseException) -> None:
             self._on_failure(f"A write or sync of the log failed: {error}")
@@ -316,6 +322,13 @@ class DiskStores:
         from kafka_server.infrastructure.storage.reconcile import reconcile
 
         await reconcile(self.topics, self._folders, adopt=self._is_new)
+
+    def holds(self, what: Literal["groups", "transactions"]) -> bool:
+        tables = {
+            "groups": ("groups", "consumer_groups", "offsets", "staged_offsets"),
+            "transactions": ("transactions",),
+        }
+        return any(self._store.has_rows(table) for table in tables[what])
 
     @contextmanager
     def opening(self) -> Iterator[None]:

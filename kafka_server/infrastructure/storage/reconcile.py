@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
 
 from kafka_server.domain.topic import Topic
 from kafka_server.domain.topic_name import is_internal
@@ -37,9 +36,9 @@ async def reconcile(topics: SqliteTopicRepository, folders: list[DataFolder], *,
             if topic is not None and index < topic.partition_count and topic_id in (None, topic.topic_id):
                 continue
             if topic_id in topics.removed_ids:
-                folder.put_aside((name, index), names.deleted_folder(name, index, uuid.uuid4().hex))
+                folder.put_aside((name, index), names.deleted_folder(name, index, os.urandom(16).hex()))
             else:
-                stray = names.stray_folder(name, index, uuid.uuid4().hex)
+                stray = names.stray_folder(name, index, os.urandom(16).hex())
                 log.warning("%s belongs to no topic; it is renamed to %s", folder.partition_path((name, index)), stray)
                 folder.put_aside((name, index), stray)
     if topics.removed_ids:

@@ -20,6 +20,7 @@ from kafka_server.infrastructure.storage.log import cleaner
 from kafka_server.infrastructure.storage.log.folders import DataFolder, Key
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog
 from kafka_server.infrastructure.storage.log.segment import Segment
+from kafka_server.infrastructure.storage.log.settings import CompactionSettings
 
 log = logging.getLogger("kafka_server.cleaner")
 
@@ -33,16 +34,6 @@ class Cleanable:
     log: DiskPartitionLog
     partition: Partition
     topic: Topic
-
-
-@dataclass(slots=True, frozen=True)
-class CompactionSettings:
-    """The broker's configuration of compaction."""
-
-    backoff_ms: int = 15_000
-    """``log.cleaner.backoff.ms``"""
-    bytes_per_second_max: float = float("inf")
-    """``log.cleaner.io.max.bytes.per.second``"""
 
 
 class Compactor:
@@ -59,21 +50,23 @@ class Compactor:
         """Logs in which a pass failed; another one would fail, too."""
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._timer: Timer = clock.call_later(settings.backoff_ms, self._begin)
+        self._timer: Timer | None = None
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Works until nothing is left to do, and again after a pause, until ``close``."""
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
         while not self._stopping and await self.clean_one():
             pass
         if not self._stopping:
-            self._timer = self._clock.call_later(self._settings.backoff_ms, self._begin)
+            self._timer = self._clock.call_later(self._settings.backoff_ms, self.begin)
 
     async def close(self) -> None:
         """Abandons the pass that runs; what it wrote so far is removed."""
         self._stopping = True
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             await self._task
         self._thread.shutdown(wait=True)

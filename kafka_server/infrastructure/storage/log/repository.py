@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kafka_server.application.ports import Clock, Timer
 from kafka_server.domain.errors import StorageError
@@ -26,12 +26,15 @@ from kafka_server.infrastructure.storage.log.checkpoints import (
     write_partition_metadata,
 )
 from kafka_server.infrastructure.storage.log.commit import Committer
-from kafka_server.infrastructure.storage.log.compactor import Cleanable, CompactionSettings, Compactor
 from kafka_server.infrastructure.storage.log.folders import DataFolder, Key
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog, Surroundings
 from kafka_server.infrastructure.storage.log.recovery import Progress, Remembered, open_segments
 from kafka_server.infrastructure.storage.log.restore import restore_partition
 from kafka_server.infrastructure.storage.log.segment import Segment
+from kafka_server.infrastructure.storage.log.settings import CompactionSettings
+
+if TYPE_CHECKING:
+    from kafka_server.infrastructure.storage.log.compactor import Compactor
 
 log = logging.getLogger("kafka_server.log")
 
@@ -112,7 +115,9 @@ class DiskLogRepository:
         for folder in folders:
             folder.mark_in_use()
         self._timers: set[Timer] = set()
-        self._compactor = Compactor(clock, compaction, self._cleanables) if compaction is not None else None
+        self._compactor: Compactor | None = None
+        if compaction is not None:
+            self._timers.add(clock.call_later(compaction.backoff_ms, partial(self._begin_compaction, compaction)))
         self._timer = clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 
     def _fail(self, error: BaseException) -> None:
@@ -120,10 +125,16 @@ class DiskLogRepository:
             self._failed = True
             self._on_failure(error)
 
-    def _cleanables(self) -> Iterator[Cleanable]:
-        for place in self._places:
-            for key, opened in list(place.logs.items()):
-                yield Cleanable(key, place.folder, *opened)
+    def _begin_compaction(self, settings: CompactionSettings) -> None:
+        from kafka_server.infrastructure.storage.log.compactor import Cleanable, Compactor  # nothing a start needs
+
+        def cleanables() -> Iterator[Cleanable]:
+            for place in self._places:
+                for key, opened in list(place.logs.items()):
+                    yield Cleanable(key, place.folder, *opened)
+
+        self._compactor = Compactor(self._clock, settings, cleanables)
+        self._compactor.begin()
 
     # ---- the port ----------------------------------------------------------------------------------------------------
 
@@ -187,7 +198,7 @@ class DiskLogRepository:
             except BrokenFile as broken:
                 log.warning("%s; it is written anew", broken)
             if owner is not None and owner != topic.topic_id:
-                stray = f"{path}.{uuid.uuid4().hex}-stray"
+                stray = f"{path}.{os.urandom(16).hex()}-stray"
                 log.warning("%s belongs to topic id %s; it is moved to %s", path, encode_id(owner), stray)
                 disk.rename(path, stray)
                 owner = None
@@ -214,7 +225,7 @@ class DiskLogRepository:
 
     async def _remove_folder(self, folder: DataFolder, key: Key, topic: Topic) -> None:
         folder.forget(key)
-        gone = names.deleted_folder(*key, uuid.uuid4().hex)
+        gone = names.deleted_folder(*key, os.urandom(16).hex())
         await asyncio.get_running_loop().run_in_executor(self._writers, folder.put_aside, key, gone)
 
         self._later(topic.settings.file_delete_delay_ms, partial(folder.disk.remove, os.path.join(folder.path, gone)))

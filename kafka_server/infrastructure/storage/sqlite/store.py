@@ -230,7 +230,7 @@ class Store:
 
     def has_rows(self, table: str) -> bool:
         """Whether there is anything in a table of the schema."""
-        (found,) = self._reader.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()  # noqa: S608 - ours
+        (found,) = self._reader.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()
         return bool(found)
 
     def submit(self, statements: list[Statement]) -> asyncio.Future[None]:
