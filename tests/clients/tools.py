@@ -13,6 +13,15 @@ from tests.peers import jvm
 
 # Tools that moved from Scala to Java have another class name in newer releases.
 CLASSES = {
+    "acls": ("org.apache.kafka.tools.AclCommand", "kafka.admin.AclCommand"),
+    "client-metrics": ("org.apache.kafka.tools.ClientMetricsCommand", ""),
+    "leader-election": ("org.apache.kafka.tools.LeaderElectionCommand", "kafka.admin.LeaderElectionCommand"),
+    "metadata-quorum": ("org.apache.kafka.tools.MetadataQuorumCommand", ""),
+    "reassign-partitions": (
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+        "kafka.admin.ReassignPartitionsCommand",
+    ),
+    "features": ("org.apache.kafka.tools.FeatureCommand", "kafka.admin.FeatureCommand"),
     "topics": ("org.apache.kafka.tools.TopicCommand", "kafka.admin.TopicCommand"),
     "configs": ("kafka.admin.ConfigCommand", "kafka.admin.ConfigCommand"),
     "consumer-groups": (
