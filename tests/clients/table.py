@@ -37,9 +37,11 @@ CLIENT_COLUMNS = {
     "add partitions": ("add partitions",),
     "delete records": ("delete records",),
 }
-TOOL_COLUMNS: dict[str, tuple[str, ...]] = {
-    name: (name,) for name in ("topics", "console", "consumer-groups", "configs", "get-offsets", "api versions")
-}
+TOOLS = (
+    *("topics", "console", "consumer-groups", "configs", "get-offsets", "api versions"),
+    *("perf, verifiable", "log-dirs, features", "transactions"),
+)
+TOOL_COLUMNS: dict[str, tuple[str, ...]] = {name: (name,) for name in TOOLS}
 PASSED, FAILED, ABSENT, UNKNOWN = "✓", "✗", "-", "?"
 
 

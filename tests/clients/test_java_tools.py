@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from tests.clients.conftest import Admin, new_topic, unique
 from tests.clients.tools import Tools
@@ -147,3 +149,70 @@ def test_every_served_version_is_usable_for_the_tools_own_client(tools: Tools) -
     printed = tools.run("broker-api-versions")
     for api in ("Produce", "Fetch", "ListOffsets", "Metadata", "OffsetCommit", "JoinGroup", "CreateTopics"):
         assert re.search(rf"\b{api}\(\d+\): \d+ to \d+ \[usable: \d+\]", printed), api
+
+
+@pytest.mark.feature("perf, verifiable")
+def test_the_performance_tools_move_every_record(tools: Tools, admin: Admin) -> None:
+    topic = new_topic(admin, "tool-perf")
+    written = tools.run(
+        *("producer-perf", "--topic", topic, "--num-records", "2000", "--record-size", "200", "--throughput", "-1")
+    )
+    read = tools.run("consumer-perf", "--topic", topic, "--messages", "2000", "--timeout", "15000")
+    assert re.search(r"^2000 records sent", written, re.MULTILINE)
+    assert re.search(r", 2000, ", read), "the column of messages read"
+
+
+@pytest.mark.feature("perf, verifiable")
+def test_the_verifiable_tools_account_for_every_record(tools: Tools, admin: Admin) -> None:
+    topic, group = new_topic(admin, "tool-verifiable"), unique("tool-verifiable")
+    sent = _events(tools.run_alone("verifiable-producer", "--topic", topic, "--max-messages", "20", "--acks", "-1"))
+    read = _events(tools.run("verifiable-consumer", "--topic", topic, "--group-id", group, "--max-messages", "20"))
+    assert sum(each["name"] == "producer_send_success" for each in sent) == 20
+    assert sum(each["count"] for each in read if each["name"] == "records_consumed") == 20
+    assert any(each["name"] == "offsets_committed" and each["success"] for each in read)
+
+
+@pytest.mark.feature("log-dirs, features")
+def test_log_dirs_tell_the_size_of_a_partition(tools: Tools, admin: Admin) -> None:
+    topic = new_topic(admin, "tool-log-dirs", partitions=1)
+    tools.run("console-producer", "--topic", topic, stdin="a\nb\n")
+    printed = tools.run("log-dirs", "--describe", "--topic-list", topic)
+    (described,) = (json.loads(line) for line in printed.splitlines() if line.startswith("{"))
+    ((directory,),) = (list(broker["logDirs"]) for broker in described["brokers"])
+    (partition,) = directory["partitions"]
+    assert directory["error"] is None
+    assert partition["partition"] == f"{topic}-0"
+    assert partition["size"] > 0
+
+
+@pytest.mark.feature("log-dirs, features")
+def test_features_are_described(tools: Tools) -> None:
+    if tools.old:
+        assert "Epoch: " in tools.run("features", "--describe")
+    else:
+        assert re.search(r"Feature: metadata\.version\s", tools.run("features", "describe"))
+
+
+@pytest.mark.feature("transactions")
+def test_an_open_transaction_is_listed_and_described(tools: Tools, admin: Admin, broker: str) -> None:
+    if tools.old:
+        pytest.skip("not in the client: the tool came with 3.0")
+    topic, name = new_topic(admin, "tool-transactions", partitions=1), unique("tool-transaction")
+    producer = Producer({"bootstrap.servers": broker, "broker.address.family": "v4", "transactional.id": name})
+    producer.init_transactions(15)
+    producer.begin_transaction()
+    producer.produce(topic, b"open", partition=0)
+    producer.flush(15)
+
+    listed = tools.run("transactions", "list")
+    described = tools.run("transactions", "describe", "--transactional-id", name)
+    producers = tools.run("transactions", "describe-producers", "--topic", topic, "--partition", "0")
+    producer.abort_transaction(15)
+
+    assert re.search(rf"^{name}\s+\d+\s+\d+\s+Ongoing", listed, re.MULTILINE)
+    assert re.search(rf"Ongoing\s.*{topic}-0", described)
+    assert re.search(r"^\d+\s+0\s", producers, re.MULTILINE), "a producer id with epoch 0"
+
+
+def _events(printed: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]

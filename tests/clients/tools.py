@@ -32,6 +32,12 @@ CLASSES = {
     "console-consumer": ("org.apache.kafka.tools.consumer.ConsoleConsumer", "kafka.tools.ConsoleConsumer"),
     "get-offsets": ("org.apache.kafka.tools.GetOffsetShell", "kafka.tools.GetOffsetShell"),
     "delete-records": ("org.apache.kafka.tools.DeleteRecordsCommand", "kafka.admin.DeleteRecordsCommand"),
+    "log-dirs": ("org.apache.kafka.tools.LogDirsCommand", "kafka.admin.LogDirsCommand"),
+    "transactions": ("org.apache.kafka.tools.TransactionsCommand", ""),
+    "producer-perf": ("org.apache.kafka.tools.ProducerPerformance", "org.apache.kafka.tools.ProducerPerformance"),
+    "consumer-perf": ("org.apache.kafka.tools.ConsumerPerformance", "kafka.tools.ConsumerPerformance"),
+    "verifiable-producer": ("org.apache.kafka.tools.VerifiableProducer", "org.apache.kafka.tools.VerifiableProducer"),
+    "verifiable-consumer": ("org.apache.kafka.tools.VerifiableConsumer", "org.apache.kafka.tools.VerifiableConsumer"),
     "broker-api-versions": ("org.apache.kafka.tools.BrokerApiVersionsCommand", "kafka.admin.BrokerApiVersionsCommand"),
 }
 
@@ -76,13 +82,22 @@ class Tools:
         assert ended.exit == 0, f"{tool} ended with {ended.exit}:\n{ended.stdout}\n{ended.stderr}"
         return ended.stdout
 
+    def run_alone(self, tool: str, *arguments: str) -> str:
+        """The same in a JVM of its own, for a tool that sends its records only while the JVM goes down."""
+        command = jvm.command(self.version, CLASSES[tool][self.old], "--bootstrap-server", self._bootstrap, *arguments)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, f"{tool} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
     def end(self, tool: str, *arguments: str, stdin: str = "") -> Ended:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        flag = "--broker-list" if self.old and tool == "get-offsets" else "--bootstrap-server"
+        address = ["--broker-list" if self.old and tool == "get-offsets" else "--bootstrap-server", self._bootstrap]
+        if tool == "producer-perf":
+            address = ["--producer-props", f"bootstrap.servers={self._bootstrap}", "linger.ms=5"]
         request = {
             "tool": CLASSES[tool][self.old],
-            "arguments": [flag, self._bootstrap, *arguments],
+            "arguments": [*address, *arguments],
             "stdin": stdin,
         }
         self._process.stdin.write(json.dumps(request) + "\n")
