@@ -157,6 +157,35 @@ async def test_a_stop_is_not_a_clean_one_while_a_partition_was_never_checked_aft
     assert marks == [False, True]
 
 
+async def test_a_topic_created_anew_is_compacted_from_its_start(tmp_path: Path) -> None:
+    logs, folders, _ = opened(tmp_path)
+    topic, partition = Topic("orders", bytes(range(16)), 1), Partition(0)
+    await logs.open(topic, partition)
+    folders[0].write_cleaner_offset(("orders", 0), 500)
+    await logs.remove(topic, partition)
+    folders[0].write_cleaner_offset(("orders", 0), 600)  # A pass that was under way.
+    await logs.open(Topic("orders", bytes(range(1, 17)), 1), Partition(0))
+    assert folders[0].cleaner_offsets == {}
+    await logs.close()
+
+
+async def test_what_compaction_took_out_is_no_flaw_when_the_topic_is_no_longer_compacted(tmp_path: Path) -> None:
+    topic, partition = Topic("orders", bytes(range(16)), 1), Partition(0)
+    logs, folders, _ = opened(tmp_path)
+    log = await logs.open(topic, partition)
+    append(log, partition, batch())
+    partition.log_end_offset = 10  # The records between have newer ones of the same keys.
+    append(log, partition, batch())
+    folders[0].write_cleaner_offset(("orders", 0), 10)
+    folders[0].lock.release()  # A crash: nobody closes the log.
+
+    again = Partition(0)
+    logs, _, _ = opened(tmp_path)
+    await logs.open(topic, again)
+    assert again.log_end_offset == 11
+    await logs.close()
+
+
 class FullDisk(OsDisk):
     """Takes no new files any more once it is full."""
 

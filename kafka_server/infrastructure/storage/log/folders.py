@@ -171,7 +171,7 @@ class DataFolder:
     def write_cleaner_offset(self, key: Key, offset: int) -> None:
         """Notes how far compaction came in a partition."""
         with self.writing:
-            self.cleaner_offsets[key] = offset
+            self._note(self.cleaner_offsets, {key: offset})
             write_offsets(self.disk, os.path.join(self.path, names.CLEANER_OFFSETS), self.cleaner_offsets)
 
     def write_high_watermarks(self, offsets: Mapping[Key, int]) -> None:
@@ -189,6 +189,7 @@ class DataFolder:
         self.gone.add(key)
         self.recovery_points.pop(key, None)
         self.log_starts.pop(key, None)
+        self.cleaner_offsets.pop(key, None)
 
     def begin(self, key: Key) -> None:
         """The partition is about to be opened; of one that had its name and was removed, nothing is known any more."""

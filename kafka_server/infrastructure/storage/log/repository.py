@@ -151,7 +151,12 @@ class DiskLogRepository:
             known = Remembered(
                 folder.recovery_point(key),
                 log_start,
-                is_gap_a_flaw=folder.has_recovery_points and not topic.settings.cleanup_compact,
+                # A topic that is no longer compacted may have been once, also by Apache Kafka: then gaps are sound.
+                is_gap_a_flaw=(
+                    folder.has_recovery_points
+                    and not topic.settings.cleanup_compact
+                    and key not in folder.cleaner_offsets
+                ),
             )
             segments = open_segments(folder.disk, path, topic.settings.index_interval_bytes, known, self.progress)
             restore_partition(folder.disk, path, partition, segments, log_start, after_crash=not folder.clean)
