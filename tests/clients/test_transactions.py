@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from tests.clients.broker import BrokerProcess
 from tests.clients.conftest import Admin, eventually, new_topic, unique
@@ -123,7 +122,7 @@ def own_broker(tmp_path: Path) -> Iterator[BrokerProcess]:
 
 
 def new_topic_at(bootstrap: str, name: str) -> str:
-    return new_topic(AdminClient({"bootstrap.servers": bootstrap, "broker.address.family": "v4"}), name, partitions=1)
+    return new_topic(Admin(bootstrap), name, partitions=1)
 
 
 def test_a_transaction_that_is_abandoned_holds_readers_up_until_its_time_out(own_broker: BrokerProcess) -> None:
@@ -172,7 +171,7 @@ def test_a_broker_that_dies_between_decision_and_markers_carries_the_decision_ou
         send(producer, topic, "decided")
         ending = threading.Thread(target=getattr(producer, f"{ends}_transaction"), args=(SECONDS_MAX,), daemon=True)
         ending.start()
-        eventually(lambda: not target.running, "the broker dies")
+        eventually(lambda: not target.running)
         target.kill()
 
         healthy = Target(tmp_path, tmp_path / "data")
