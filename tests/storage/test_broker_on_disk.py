@@ -43,7 +43,7 @@ def read(bootstrap: str, topic: str) -> list[tuple[int, bytes, bytes]]:
     )
     low, _ = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=PATIENCE_S)
     consumer.assign([TopicPartition(topic, 0, low)])
-    found = []
+    found: list[tuple[int, bytes, bytes]] = []
     while True:
         message = consumer.poll(PATIENCE_S)
         assert message is not None

@@ -20,10 +20,10 @@ from kafka_server.application.ports import Clock
 from kafka_server.domain.errors import StorageError
 from kafka_server.domain.partition import EpochEntry, Partition
 from kafka_server.domain.topic import Topic
-from kafka_server.infrastructure.storage.log import names
+from kafka_server.infrastructure.storage.log import names, search
 from kafka_server.infrastructure.storage.log.checkpoints import encode_snapshot, write_epochs
 from kafka_server.infrastructure.storage.log.commit import Committer
-from kafka_server.infrastructure.storage.log.disk import EMPTY, Buffer, Disk
+from kafka_server.infrastructure.storage.log.disk import Buffer, Disk
 from kafka_server.infrastructure.storage.log.segment import Fetched, NotCached, Segment
 from kafka_server.infrastructure.storage.log.transaction_index import write_transaction_index
 
@@ -64,12 +64,14 @@ class DiskPartitionLog:
         "_epoch_written",
         "_folder_dirty",
         "_loop",
+        "_opened_at",
         "_partition",
         "_segments",
         "_topic",
         "_unflushed",
         "_unflushed_timer",
         "folder",
+        "is_as_stored",
         "is_retired",
         "recovery_point",
     )
@@ -95,6 +97,9 @@ class DiskPartitionLog:
         self._unflushed = 0
         self._unflushed_timer = False
         self.is_retired = False
+        self._opened_at = (partition.log_start_offset, partition.log_end_offset)
+        self.is_as_stored = False
+        """True when it was opened after a clean stop: until something changes, there is nothing to write at the end."""
         self.recovery_point = partition.log_end_offset
         """Everything below is synced, indexes of full segments included."""
 
@@ -255,8 +260,8 @@ class DiskPartitionLog:
         def find() -> memoryview:
             try:
                 if timestamp_ms is None:
-                    return _newest(segments, start_offset, end_offset)
-                return _first_since(segments, timestamp_ms, start_offset, end_offset)
+                    return search.newest(segments, start_offset, end_offset)
+                return search.first_since(segments, timestamp_ms, start_offset, end_offset)
             except OSError as error:
                 raise StorageError(f"{self.folder} could not be searched: {error}") from error
 
@@ -373,6 +378,8 @@ class DiskPartitionLog:
 
     def close(self) -> None:
         """Makes everything durable, indexes and producers included; runs in a thread after the last append."""
+        if self.is_as_stored and self._opened_at == (self._partition.log_start_offset, self._partition.log_end_offset):
+            return
         self.prepare_sync()()
         for segment in self._segments:
             segment.write_indexes()
@@ -398,41 +405,3 @@ class DiskPartitionLog:
         self._chores.clear()
         self._folder_dirty = False
         self._unflushed = 0
-
-
-def _first_since(segments: list[Segment], timestamp: int, start_offset: int, end_offset: int) -> memoryview:
-    for segment in segments:
-        if segment.last_offset < start_offset or segment.max_timestamp < timestamp:
-            continue
-        if segment.base_offset >= end_offset:
-            break
-        found = segment.find_by_time(timestamp, start_offset, end_offset)
-        if found:
-            return found
-    return EMPTY
-
-
-def _newest(segments: list[Segment], start_offset: int, end_offset: int) -> memoryview:
-    """The first of the batches with the largest timestamp of all within the bounds."""
-    best, best_timestamp = EMPTY, -1
-    for segment in segments:
-        if segment.last_offset < start_offset or segment.max_timestamp <= best_timestamp:
-            continue
-        timestamp = segment.max_timestamp
-        found = segment.find_by_time(timestamp, start_offset, end_offset)
-        if not found:
-            # Its newest batch lies outside the bounds; look at each of the others.
-            found, timestamp = _newest_by_scan(segment, start_offset, end_offset, best_timestamp)
-        if found:
-            best, best_timestamp = found, timestamp
-    return best
-
-
-def _newest_by_scan(segment: Segment, start_offset: int, end_offset: int, above: int) -> tuple[memoryview, int]:
-    best, best_timestamp = EMPTY, above
-    for position, header in segment.headers():
-        if header.last_offset >= end_offset:
-            break
-        if header.last_offset >= start_offset and header.max_timestamp > best_timestamp:
-            best, best_timestamp = segment.batch(position, header), header.max_timestamp
-    return best, best_timestamp

@@ -181,6 +181,7 @@ class DiskLogRepository:
             later=self._later,
         )
         opened = DiskPartitionLog(surroundings, path, topic, partition, segments)
+        opened.is_as_stored = folder.clean
         place.logs[key] = (opened, partition, topic)
         place.unopened.discard(key)
         return opened
