@@ -28,7 +28,21 @@ def moved(rate: float, broker_cpu_s: float = 0.5) -> Throughput:
 def test_the_command_measures_our_broker_and_writes_markdown_and_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["--rounds", "1", "--scale", "0.002", "--sizes", "1024", "16384", "--partitions", "1", "--connections", "5"]
+    small = [
+        "--rounds",
+        "1",
+        "--scale",
+        "0.002",
+        "--sizes",
+        "1024",
+        "16384",
+        "--partitions",
+        "1",
+        "--connections",
+        "5",
+        "--settle",
+        "0",
+    ]
     ours_alone = ["--storage", "memory", "--without", "Apache", "Tansu"]
     main([*small, *ours_alone, "--output", str(tmp_path)])
     document = json.loads((tmp_path / "broker.json").read_text())

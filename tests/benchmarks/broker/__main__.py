@@ -104,18 +104,18 @@ class Run:
                     found = latency(contestant, run, count, number)
                     self.samples.latency[contestant.name].setdefault(run, []).extend(found)
 
-    def starts(self, rounds: int) -> None:
+    def starts(self, rounds: int, settle_s: float) -> None:
         """The first start of each is thrown away, too: it compiles modules and fills the page cache."""
         for number, contestant in self._rounds(rounds + 1):
             with self._guard(contestant, f"start {number} of {rounds}"):
-                found = start_and_stop(contestant)
+                found = start_and_stop(contestant, settle_s)
                 if number:
                     self.samples.idle.setdefault(contestant.name, []).append(found)
 
-    def connections(self, count: int) -> None:
+    def connections(self, count: int, settle_s: float) -> None:
         for contestant in self.contestants:
             with self._guard(contestant, f"{count} idle connections"):
-                self.samples.connections[contestant.name] = idle_connections(contestant, count)
+                self.samples.connections[contestant.name] = idle_connections(contestant, count, settle_s)
 
 
 def wanted_loads(loads: Sequence[Load], options: argparse.Namespace) -> list[Load]:
@@ -144,9 +144,9 @@ def run_all(contestants: Sequence[Contestant], options: argparse.Namespace) -> S
                 if "latency" in options.parts:
                     run.latencies(max(int(options.latency_samples * min(options.scale, 1)), 20), options.rounds)
         if "start" in options.parts:
-            run.starts(options.rounds)
+            run.starts(options.rounds, options.settle)
         if "connections" in options.parts:
-            run.connections(options.connections)
+            run.connections(options.connections, options.settle)
         return run.samples
 
 
@@ -210,6 +210,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the volumes (default: %(default)s)")
     parser.add_argument("--latency-samples", type=int, default=1000, help="messages per latency run")
     parser.add_argument("--connections", type=int, default=10_000, help="idle connections (default: %(default)s)")
+    parser.add_argument(
+        "--settle", type=float, default=1.0, help="seconds before memory is read (default: %(default)s)"
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
     parser.add_argument(
         "--storage",

@@ -134,7 +134,7 @@ class Idle:
     idle_mb: float
 
 
-def start_and_stop(contestant: Contestant, settle_s: float = 1.0) -> Idle:
+def start_and_stop(contestant: Contestant, settle_s: float) -> Idle:
     """A start on a fresh data folder, and the resident memory a moment later."""
     start_s = contestant.start()
     try:
@@ -151,7 +151,7 @@ class Connections:
     with_mb: float
 
 
-def idle_connections(contestant: Contestant, count: int, settle_s: float = 1.0) -> Connections:
+def idle_connections(contestant: Contestant, count: int, settle_s: float) -> Connections:
     """Resident memory of a fresh broker before and while `count` connections are open and idle."""
     contestant.start()
     try:

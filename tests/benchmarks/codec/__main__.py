@@ -89,11 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.codec", description=__doc__)
     parser.add_argument("--rounds", type=int, default=60, help="interleaved rounds per message (default: %(default)s)")
     parser.add_argument("--slice-ms", type=float, default=5.0, help="CPU time per turn (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", metavar="MESSAGE", help="measure only these (default: all eight)")
     parser.add_argument("--output", type=Path, default=Path(".cache/bench/codec.md"), help="Markdown file to write")
     parser.add_argument("--update", type=Path, help="also put the tables between the codec-bench markers of this file")
     options = parser.parse_args(arguments)
 
-    libraries, cases = installed_libraries(), all_cases()
+    libraries = installed_libraries()
+    cases = [case for case in all_cases() if case.name in (options.only or (case.name,))]
     names = [library.name for library in libraries]
     tables = [
         message_table(way, names, run_messages(libraries, cases, way, options.rounds)) for way in ("encode", "decode")
