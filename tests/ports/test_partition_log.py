@@ -237,6 +237,12 @@ async def test_retention_by_time_keeps_everything_young_enough(log: PartitionLog
     assert log.retention_offset(-1, 1_000, 10) == 0
 
 
+async def test_retention_leaves_what_not_everybody_may_read_yet(log: PartitionLog) -> None:
+    await append(log, 0, 1, timestamp=NOW_MS)
+    assert log.retention_offset(0, -1, 0) == 0
+    assert log.retention_offset(-1, NOW_MS + 1, 0) == 0
+
+
 async def test_without_bounds_nothing_goes(log: PartitionLog) -> None:
     await append(log, 0, 5)
 

@@ -39,6 +39,15 @@ async def test_a_change_can_be_read_once_it_is_done(tmp_path: Path) -> None:
         assert keys(store) == ["a"]
 
 
+@pytest.mark.parametrize(("durable", "synchronous"), [(True, 2), (False, 1)], ids=["flush=ack", "flush=os"])
+async def test_a_change_waits_for_the_device_where_an_answer_promises_it(
+    tmp_path: Path, durable: bool, synchronous: int
+) -> None:
+    store = Store(str(tmp_path / "metadata.sqlite"), durable=durable, on_failure=lambda _: None)
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+    await store.close()
+
+
 async def test_all_statements_of_a_change_count_or_none(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         with pytest.raises(StorageError):
