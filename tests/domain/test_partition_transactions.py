@@ -14,7 +14,7 @@ from kafka_server.domain.errors import (
 )
 from kafka_server.domain.partition import Membership, Partition
 from kafka_server.domain.record_batch import TRANSACTIONAL, BatchHeader, crc32c, parse_header
-from tests.domain.batches import NOW_MS, idempotent, patched
+from tests.domain.batches import NOW_MS, batch, idempotent, patched
 
 
 def transactional(sequence: int, count: int = 1, *, producer_id: int = 7, epoch: int = 0) -> BatchHeader:
@@ -42,6 +42,16 @@ def test_readers_of_committed_data_stop_at_the_first_open_transaction() -> None:
 
     assert partition.readable_end(0, read_committed=False) == 3
     assert partition.readable_end(0, read_committed=True) == 0
+
+
+def test_the_last_stable_offset_never_passes_the_high_watermark() -> None:
+    partition = Partition(0)
+    write(partition, parse_header(batch(count=2)), is_safe=False)
+    write(partition, transactional(0), is_safe=False)
+    assert (partition.high_watermark, partition.last_stable_offset) == (0, 0)
+
+    partition.acknowledge(3)
+    assert (partition.high_watermark, partition.last_stable_offset) == (3, 2)
 
 
 def test_a_marker_takes_an_offset_and_lets_readers_pass() -> None:
