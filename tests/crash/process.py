@@ -38,6 +38,8 @@ class Target:
             "log.segment.bytes=1048576",
             "--override",
             "auto.create.topics.enable=false",
+            "--override",
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
         ]
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from kafka_protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest, CreateTopicsResponse
 
-from tests.crash import workers
+from tests.crash import transaction_checks, transaction_workers, workers
 from tests.crash.checks import Evidence, judge, summary
 from tests.crash.faults import Faults
 from tests.crash.history import History
 from tests.crash.power import PowerSupply
 from tests.crash.process import Target
+from tests.crash.transaction_checks import TransactionEvidence, judge_transactions
 from tests.crash.wire_client import Lost, StoredRecord, WireClient
 
 
@@ -64,9 +65,9 @@ def run(options: Options) -> Outcome:
     faults = Faults(target, history, options.seed, power, options.faults)
     try:
         target.start()
-        evidence = asyncio.run(_attack(options, target, faults, history))
+        evidence, transactions = asyncio.run(_attack(options, target, faults, history))
         evidence.power_was_cut = faults.counts.get("power-cut", 0) > 0
-        violations = judge(evidence)
+        violations = {**judge(evidence), **judge_transactions(transactions)}
     except (TimeoutError, RuntimeError) as stuck:
         # A broker that does not come back, or not in time, is a finding like any other.
         violations = {"stuck": [str(stuck)]}
@@ -75,10 +76,13 @@ def run(options: Options) -> Outcome:
         if power is not None:
             power.close()
         history.close()
-    return Outcome(violations, summary(history.events), faults.counts, history.path)
+    counts = {**summary(history.events), **transaction_checks.summary(history.events)}
+    return Outcome(violations, counts, faults.counts, history.path)
 
 
-async def _attack(options: Options, target: Target, faults: Faults, history: History) -> Evidence:
+async def _attack(
+    options: Options, target: Target, faults: Faults, history: History
+) -> tuple[Evidence, TransactionEvidence]:
     stop = asyncio.Event()
     setting = workers.Setting(target.port, options.seed, history, stop)
     await _create_topics(setting)
@@ -95,7 +99,8 @@ async def _attack(options: Options, target: Target, faults: Faults, history: His
     for result in done:
         if isinstance(result, BaseException):
             raise result
-    return await _read_everything(setting, options.heal_s)
+    evidence = await _read_everything(setting, options.heal_s)
+    return evidence, await _read_transactions(setting, options.heal_s)
 
 
 def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
@@ -105,6 +110,10 @@ def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
     everyone += [
         workers.reader(setting, topic, partition) for topic in workers.TOPICS for partition in range(workers.PARTITIONS)
     ]
+    numbers = range(transaction_workers.WORKERS)
+    everyone += [transaction_workers.TransactionalProducer(setting, number).run() for number in numbers]
+    everyone += [transaction_workers.committed_reader(setting, partition) for partition in range(workers.PARTITIONS)]
+    everyone.append(transaction_workers.stable_watcher(setting))
     return [*everyone, workers.watcher(setting), workers.deleter(setting), workers.newcomer(setting)]
 
 
@@ -118,7 +127,8 @@ def _raise_first(tasks: list[asyncio.Task[None]]) -> None:
 async def _create_topics(setting: workers.Setting) -> None:
     client = setting.client("admin")
     topics = [
-        CreatableTopic(name=name, num_partitions=workers.PARTITIONS, replication_factor=1) for name in workers.TOPICS
+        CreatableTopic(name=name, num_partitions=workers.PARTITIONS, replication_factor=1)
+        for name in (*workers.TOPICS, transaction_workers.TRANSACTIONAL)
     ]
     answer = await client.call(CreateTopicsRequest(topics=topics, timeout_ms=10000), 5, CreateTopicsResponse)
     assert answer is not None
@@ -144,6 +154,32 @@ async def _read_everything(setting: workers.Setting, heal_s: float) -> Evidence:
         for event in setting.history.of("ok", "fetch-committed"):
             if event["group"] == group:
                 evidence.committed[group, event["topic"], event["partition"]] = event["offset"]
+    return evidence
+
+
+async def _read_transactions(setting: workers.Setting, heal_s: float) -> TransactionEvidence:
+    """The final state of the transactional topic, once every open transaction is over or should be."""
+    evidence = TransactionEvidence(setting.history)
+    client = setting.client("final-committed")
+    for partition in range(workers.PARTITIONS):
+        deadline = time.monotonic() + transaction_workers.STUCK_SECONDS_MAX
+        evidence.ends[partition] = ends = await transaction_workers.ends(client, partition)
+        while ends[0] != ends[1] and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+            evidence.ends[partition] = ends = await transaction_workers.ends(client, partition)
+        found: list[StoredRecord] = []
+        offset, deadline = 0, time.monotonic() + heal_s
+        while offset < ends[0]:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"what is committed in partition {partition} could not be read in time")
+            page = await transaction_workers.fetch_committed_records(client, partition, offset, wait_ms=0)
+            if page is not None:
+                found += page[0]
+                offset = page[1]
+        evidence.visible[partition] = found
+    for number in range(transaction_workers.WORKERS):
+        group = f"transactional-{number}"
+        evidence.offsets[group] = await workers.committed_offset(client, group, transaction_workers.TRANSACTIONAL)
     return evidence
 
 

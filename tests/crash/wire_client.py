@@ -79,13 +79,19 @@ class WireClient:
 
 
 def build_batch(
-    values: Sequence[bytes], timestamp_ms: int, producer_id: int = -1, producer_epoch: int = -1, sequence: int = -1
+    values: Sequence[bytes],
+    timestamp_ms: int,
+    producer_id: int = -1,
+    producer_epoch: int = -1,
+    sequence: int = -1,
+    *,
+    is_transactional: bool = False,
 ) -> bytes:
     """One batch of format v2."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=0,
-        is_transactional=0,
+        is_transactional=int(is_transactional),
         producer_id=producer_id,
         producer_epoch=producer_epoch,
         base_sequence=sequence,
@@ -94,6 +100,30 @@ def build_batch(
     for position, value in enumerate(values):
         builder.append(position, timestamp=timestamp_ms, key=None, value=value, headers=[])
     return bytes(builder.build())
+
+
+def read_committed(data: bytes, aborted: Sequence[tuple[int, int]]) -> tuple[list[StoredRecord], int]:
+    """The records that a reader shows, and the offset behind all batches.
+
+    ``aborted`` are producer ids with the first offsets of their aborted transactions, as the broker tells a reader of
+    committed data: from there up to the abort marker the records of that producer do not count.
+    """
+    found: list[StoredRecord] = []
+    ahead = sorted(aborted, key=lambda each: each[1])
+    hidden: set[int] = set()
+    following = 0
+    records = MemoryRecords(data)
+    while records.has_next():
+        batch = records.next_batch()
+        following = batch.next_offset
+        while ahead and ahead[0][1] < batch.next_offset:
+            hidden.add(ahead.pop(0)[0])
+        if batch.is_control_batch:
+            if any(record.key[3] == 0 for record in batch):
+                hidden.discard(batch.producer_id)
+        elif not (batch.is_transactional and batch.producer_id in hidden):
+            found += [StoredRecord(record.offset, bytes(record.value or b""), batch.producer_id) for record in batch]
+    return found, following
 
 
 def read_batches(data: bytes) -> list[StoredRecord]:

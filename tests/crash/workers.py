@@ -314,6 +314,15 @@ async def fetch_committed(setting: Setting, client: WireClient, group: str) -> N
             setting.history.add("ok", group, "fetch-committed", group=group, **facts)
 
 
+async def committed_offset(client: WireClient, group: str, topic: str) -> int:
+    """What the group has committed for partition 0; -1 for nothing."""
+    row = OffsetFetchRequestTopic(name=topic, partition_indexes=[0])
+    request = OffsetFetchRequest(group_id=group, topics=[row], require_stable=True)
+    answer = await client.call(request, OFFSET_FETCH_VERSION, OffsetFetchResponse)
+    assert answer is not None
+    return answer.topics[0].partitions[0].committed_offset
+
+
 async def watcher(setting: Setting) -> None:
     """Asks for the ends of every partition, again and again."""
     name = "watcher"

@@ -13,9 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kafka_server.application.offset_manager import OffsetManager
+from kafka_server.application.transaction_coordinator import TransactionCoordinator
+from kafka_server.domain.aborted_transactions import AbortedTransactions
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.producer_state import ProducerStates
 from kafka_server.domain.record_batch import parse_header
+from kafka_server.domain.transaction import Transaction
 from kafka_server.infrastructure.storage.log import recovery
 from kafka_server.infrastructure.storage.log.disk import OsDisk, OsFile
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog
@@ -85,7 +89,7 @@ def forgotten_producers() -> None:
     _replace(ProducerStates, "load", lambda _: lambda self, producers: None)
     original = Partition.replay
 
-    def replay(self: Partition, header: Any) -> None:
+    def replay(self: Partition, header: Any, marker: Any = None) -> None:
         original(self, header._replace(producer_id=-1))
 
     _replace(Partition, "replay", lambda _: replay)
@@ -202,6 +206,32 @@ def hanging_partition() -> None:
     _replace(DiskPartitionLog, "read", make)
 
 
+def forgotten_aborts() -> None:
+    """Readers of committed data are not told which transactions were aborted."""
+    _replace(AbortedTransactions, "between", lambda _: lambda self, offset, end_offset: [])
+
+
+def hasty_stable_offset() -> None:
+    """Open transactions hold nobody up."""
+    setattr(Partition, "last_stable_offset", property(lambda self: self.high_watermark))  # noqa: B010 - as above
+
+
+def no_fencing() -> None:
+    """Whoever knows the transactional id may end its transaction, whatever the epoch."""
+    _replace(Transaction, "_check_owner", lambda _: lambda self, producer: None)
+    _replace(Transaction, "_check_owner_or_retry", lambda _: lambda self, producer: False)
+
+
+def lost_staged_offsets() -> None:
+    """Offsets of a transaction are dropped, however it ends."""
+    _replace(OffsetManager, "end_transaction", lambda _: lambda self, producer_id, is_commit, concerns: None)
+
+
+def endless_transactions() -> None:
+    """Nobody aborts a transaction that is out of time."""
+    _replace(TransactionCoordinator, "abort_timed_out", lambda _: lambda self: None)
+
+
 def _of(*names: str) -> frozenset[str]:
     return frozenset(names)
 
@@ -219,4 +249,9 @@ BUGS: dict[str, Bug] = {
     "reused-producer-ids": Bug(reused_producer_ids, _of("fencing")),
     "resurrected-records": Bug(resurrected_records, _of("watermark", "deleted-records")),
     "hanging-partition": Bug(hanging_partition, _of("stuck")),
+    "forgotten-aborts": Bug(forgotten_aborts, _of("aborted-read")),
+    "hasty-stable-offset": Bug(hasty_stable_offset, _of("precommitted-read", "aborted-read")),
+    "no-fencing": Bug(no_fencing, _of("stale-request", "aborted-read")),
+    "lost-staged-offsets": Bug(lost_staged_offsets, _of("torn-offset")),
+    "endless-transactions": Bug(endless_transactions, _of("lso")),
 }
