@@ -53,7 +53,8 @@ class SqliteTopicRepository:
         self._by_name[topic.name] = self._by_id[topic.topic_id] = topic
         row = (topic.topic_id, topic.name, topic.partition_count, int(topic.is_internal))
         try:
-            await self._store.submit([("INSERT INTO topics VALUES (?, ?, ?, ?)", row), *_topic_configs(topic)])
+            insert = ("INSERT INTO topics VALUES (?, ?, ?, ?)", row)
+            await self._store.submit([insert, *_topic_configs(topic)], always_synced=True)
         except BaseException:
             del self._by_name[topic.name], self._by_id[topic.topic_id]
             raise
@@ -65,7 +66,8 @@ class SqliteTopicRepository:
                 ("UPDATE topics SET partition_count = ? WHERE topic_id = ?", (topic.partition_count, topic.topic_id)),
                 ("DELETE FROM topic_configs WHERE topic_id = ?", (topic.topic_id,)),
                 *_topic_configs(topic),
-            ]
+            ],
+            always_synced=True,
         )
 
     async def remove(self, topic: Topic) -> None:
@@ -74,7 +76,8 @@ class SqliteTopicRepository:
             [
                 ("DELETE FROM topics WHERE topic_id = ?", (topic.topic_id,)),
                 ("INSERT INTO removed_topics VALUES (?)", (topic.topic_id,)),
-            ]
+            ],
+            always_synced=True,
         )
         del self._by_name[topic.name], self._by_id[topic.topic_id]
 
@@ -122,7 +125,8 @@ class SqliteConfigRepository:
                     ("INSERT INTO configs VALUES (?, ?, ?, ?)", (kind, name, key, value))
                     for key, value in configs.items()
                 ),
-            ]
+            ],
+            always_synced=True,
         )
         if configs:
             self._configs[resource_type, name] = dict(configs)
@@ -288,5 +292,6 @@ class SqliteProducerIdRepository:
     async def reserve(self, count: int) -> int:
         first = self._next
         self._next += count
-        await self._store.submit([("UPDATE producer_ids SET next = ?", (first + count,))])
+        change = ("UPDATE producer_ids SET next = ?", (first + count,))
+        await self._store.submit([change], always_synced=True)
         return first

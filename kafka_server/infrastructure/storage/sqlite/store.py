@@ -7,6 +7,9 @@ transaction, and tells everybody. So a thousand OffsetCommits that come together
 a commit is synced (synchronous=FULL), so a change that was told to be done survives a power cut; under ``flush=os``
 (synchronous=NORMAL, write-ahead log) it survives the death of the process, and a power cut leaves an older but
 consistent state. Either way a transaction is there as a whole or not at all.
+
+Topics, configs and producer ids are synced under both policies, as Apache Kafka syncs its metadata log: a topic whose
+records are on disk must not be missing, and an id that was given out must not be given out again.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ log = logging.getLogger("kafka_server.metadata")
 FILE_NAME: Final = "metadata.sqlite"
 
 Statement = tuple[str, Sequence[Any]]
+Change = tuple[list[Statement], asyncio.Future[None], bool]
+"""Statements that belong together, who waits for them, and whether they are synced whatever the policy."""
 
 MIGRATIONS: Final[tuple[str, ...]] = (
     """
@@ -201,7 +206,9 @@ class Store:
     def __init__(self, path: str, *, durable: bool, on_failure: Callable[[Exception], None]) -> None:
         self._path = path
         self._on_failure = on_failure
-        self._work: deque[tuple[list[Statement], asyncio.Future[None]]] = deque()
+        self._work: deque[Change] = deque()
+        self._durable = durable
+        self._syncs = durable
         self._wake = threading.Event()
         self._closing = False
         self._connection = self._open(path, durable)
@@ -233,13 +240,16 @@ class Store:
         (found,) = self._reader.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()
         return bool(found)
 
-    def submit(self, statements: list[Statement]) -> asyncio.Future[None]:
-        """Runs all of them or none, after all that was submitted before. Fails with StorageError."""
+    def submit(self, statements: list[Statement], *, always_synced: bool = False) -> asyncio.Future[None]:
+        """Runs all of them or none, after all that was submitted before. Fails with StorageError.
+
+        ``always_synced``: done means that it survives a power cut, whatever the flush policy says.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._closing:
             future.set_exception(StorageError("The metadata store is closed"))
             return future
-        self._work.append((statements, future))
+        self._work.append((statements, future, always_synced))
         self._wake.set()
         return future
 
@@ -263,7 +273,7 @@ class Store:
             if self._closing and not self._work:
                 return
 
-    def _commit(self, batch: list[tuple[list[Statement], asyncio.Future[None]]]) -> None:
+    def _commit(self, batch: list[Change]) -> None:
         error = self._try(batch)
         if error is not None and _is_ours(error):
             # It must not take the changes of others with it, nor end this thread: nobody would be answered any more.
@@ -276,14 +286,18 @@ class Store:
             # A full disk refuses what was asked and may take the next; anything else means that the file is lost to us.
             log.error("Writing %s failed: %s", self._path, error)
             batch[0][1].get_loop().call_soon_threadsafe(self._on_failure, error)
-        for _, future in batch:
+        for _, future, _ in batch:
             future.get_loop().call_soon_threadsafe(_tell, future, error)
 
-    def _try(self, batch: list[tuple[list[Statement], asyncio.Future[None]]]) -> Exception | None:
+    def _try(self, batch: list[Change]) -> Exception | None:
         """Writes all in one transaction, or nothing and says why."""
         try:
+            syncs = self._durable or any(always_synced for _, _, always_synced in batch)
+            if syncs != self._syncs:
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if syncs else 'NORMAL'}")
+                self._syncs = syncs
             self._connection.execute("BEGIN IMMEDIATE")
-            for statements, _ in batch:
+            for statements, _, _ in batch:
                 for sql, parameters in statements:
                     self._connection.execute(sql, parameters)
             self._connection.execute("COMMIT")
