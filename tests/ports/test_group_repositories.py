@@ -9,7 +9,9 @@ import pytest
 
 from kafka_server.application.ports import GroupRepository, OffsetRepository
 from kafka_server.domain.committed_offset import CommittedOffset
-from kafka_server.domain.group_snapshot import GroupSnapshot, MemberSnapshot
+from kafka_server.domain.consumer_member import ClassicFacts, ConsumerMember, MemberState
+from kafka_server.domain.group_snapshot import ConsumerGroupSnapshot, GroupSnapshot, MemberSnapshot
+from kafka_server.domain.group_subscription import FoundTopics
 from kafka_server.infrastructure.storage.memory_offsets import MemoryGroupRepository, MemoryOffsetRepository
 from kafka_server.infrastructure.storage.sqlite.repositories import SqliteGroupRepository, SqliteOffsetRepository
 from tests.ports.stores import Stores
@@ -73,6 +75,54 @@ async def test_saving_replaces_and_deleting_forgets(reopen: Opener) -> None:
     assert list(await reopen()[0].load()) == [newer]
     await done(groups.delete("g"))
     await done(groups.delete("never stored"))
+    assert list(await reopen()[0].load()) == []
+
+
+def consumer_group(group_id: str = "c") -> ConsumerGroupSnapshot:
+    topic = bytes(range(16))
+    moving = ConsumerMember(
+        "m",
+        3,
+        2,
+        "i",
+        "r",
+        "c",
+        "/1.2.3.4",
+        60_000,
+        frozenset({"t", "é"}),
+        "t.*",
+        "range",
+        MemberState.UNREVOKED_PARTITIONS,
+        {topic: {0: 1, 7: 3}},
+        {topic: {2: 1}, b"u" * 16: {0: 2}},
+    )
+    classic = ConsumerMember("n", 3, classic=ClassicFacts(10_000, (("range", b"\x00\xff"), ("sticky", b""))))
+    found = (FoundTopics("t.*", frozenset({"t", "tt"}), 1_700_000_000_000),)
+    targets = {"m": {topic: frozenset({0, 7})}, "n": {}}
+    return ConsumerGroupSnapshot(
+        group_id, 4, 3, 1_700_000_000_001, b"\x00hash\xff..", (moving, classic), targets, found
+    )
+
+
+async def test_a_consumer_group_comes_back_as_it_was(reopen: Opener) -> None:
+    groups, _ = reopen()
+    await done(groups.save(consumer_group()))
+    await done(groups.save(GROUP))
+    empty = ConsumerGroupSnapshot("e", 9, 9, 0, b"", (), {}, ())
+    await done(groups.save(empty))
+    again, _ = reopen()
+    assert {group.group_id: group for group in await again.load()} == {"c": consumer_group(), "g": GROUP, "e": empty}
+
+
+async def test_a_group_that_changes_its_type_leaves_nothing_of_the_other(reopen: Opener) -> None:
+    groups, _ = reopen()
+    await done(groups.save(GROUP))
+    await done(groups.save(consumer_group("g")))
+    assert list(await reopen()[0].load()) == [consumer_group("g")]
+    await done(groups.save(GROUP))
+    assert list(await reopen()[0].load()) == [GROUP]
+    await done(groups.save(consumer_group("g")))
+    await done(groups.delete("g"))
     assert list(await reopen()[0].load()) == []
 
 
