@@ -185,9 +185,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         running = getattr(item, "funcargs", {})
         reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
         for fixture, name in (("driver", "{}"), ("tools", "tools {}")):
-            if fixture in params:
+            if fixture in running or fixture in params:
                 # A peer that did not start has no version to tell, but its failure counts.
-                client = name.format(params[fixture])
+                client = running[fixture].name if fixture in running else name.format(params[fixture])
                 version = running[fixture].client if fixture in running else client
                 note = (feature.args[0].format(**params), report.outcome, reason)
                 item.config.stash[RESULTS].note(client, version, *note)
