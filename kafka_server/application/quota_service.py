@@ -17,11 +17,14 @@ from kafka_server.application.serial_work import SerialWork
 from kafka_server.application.throttle import Throttle
 from kafka_server.domain.client_quota import (
     CONSUMER_BYTE_RATE,
+    CONTROLLER_MUTATION_RATE,
+    ENFORCED,
     PRODUCER_BYTE_RATE,
     REQUEST_PERCENTAGE,
     Entity,
     QuotaRate,
     Sharers,
+    TokenBucket,
     check_quota,
     find_quota,
 )
@@ -46,6 +49,8 @@ class QuotaService:
     """The quotas of one broker; an adapter of ``Quotas`` for the throttle, which it switches on while there are any."""
 
     __slots__ = (
+        "_buckets",
+        "_burst_s",
         "_changing",
         "_clock",
         "_new_rates",
@@ -58,17 +63,26 @@ class QuotaService:
     )
 
     def __init__(
-        self, repository: QuotaRepository, clock: Clock, throttle: Throttle, window_ms: int, sample_count: int
+        self,
+        repository: QuotaRepository,
+        clock: Clock,
+        throttle: Throttle,
+        window_ms: int,
+        sample_count: int,
+        mutation_burst_s: float,
     ) -> None:
+        """``mutation_burst_s``: a client that was silent may change topics as much at once as in that many seconds."""
         self._repository = repository
         self._clock = clock
         self._throttle = throttle
         self._window_ms = window_ms
         self._sample_count = sample_count
         self._rates: dict[tuple[str, Sharers], QuotaRate] = {}
+        self._buckets: dict[Sharers, TokenBucket] = {}
+        self._burst_s = mutation_burst_s
         self._new_rates = 0
         self._changing = SerialWork()
-        self.counters = {key: QuotaCounters() for key in (PRODUCER_BYTE_RATE, CONSUMER_BYTE_RATE, REQUEST_PERCENTAGE)}
+        self.counters = {key: QuotaCounters() for key in ENFORCED}
 
     def start(self) -> None:
         """Keeps what is stored."""
@@ -113,6 +127,26 @@ class QuotaService:
     def worked(self, context: RequestContext, elapsed_ns: int) -> int:
         return min(self._record(REQUEST_PERCENTAGE, context, elapsed_ns / 1e7), self._window_ms)
 
+    def mutated(self, context: RequestContext, count: int, *, is_strict: bool) -> int:
+        """As Apache Kafka: strict clients are refused while there is debt, others run it up and pause."""
+        found = find_quota(self._repository.all(), CONTROLLER_MUTATION_RATE, *_client(context))
+        if found is None:
+            return 0
+        quota, sharers = found
+        now_ms = self._clock.steady_ms()
+        bucket = self._buckets.get(sharers)
+        if bucket is None:
+            self._forget_silent(now_ms)
+            bucket = self._buckets[sharers] = TokenBucket(self._burst_s)
+        pause_ms = bucket.pause_ms(quota, now_ms) if is_strict else 0
+        if pause_ms == 0:
+            bucket.take(count, quota, now_ms)
+        if not is_strict:
+            pause_ms = bucket.pause_ms(quota, now_ms)
+        if pause_ms > 0:
+            self._count(CONTROLLER_MUTATION_RATE, pause_ms)
+        return pause_ms
+
     def fetch_bytes_max(self, context: RequestContext) -> int | None:
         found = find_quota(self._repository.all(), CONSUMER_BYTE_RATE, *_client(context))
         return None if found is None else int(found[0] * (self._sample_count - 1) * self._window_ms / 1000)
@@ -133,16 +167,30 @@ class QuotaService:
         if pause_ms > 0:
             if not keep_excess:
                 rate.record(-amount, now_ms)
-            counters = self.counters[key]
-            counters.throttled_requests += 1
-            counters.pause_ms += pause_ms
+            self._count(key, pause_ms)
         return pause_ms
+
+    def _count(self, key: str, pause_ms: int) -> None:
+        counters = self.counters[key]
+        counters.throttled_requests += 1
+        counters.pause_ms += pause_ms
 
     def _forget_silent(self, now_ms: int) -> None:
         """Client ids come from clients, so what is kept for each has to go again."""
         self._new_rates += 1
         if self._new_rates % SWEEP_EVERY == 0:
             self._rates = {key: rate for key, rate in self._rates.items() if not rate.is_idle(now_ms)}
+            # A debt must be kept; whose quota is gone meanwhile has none that counts.
+            self._buckets = {
+                sharers: bucket
+                for sharers, bucket in self._buckets.items()
+                if (quota := self._mutation_quota(sharers)) is not None and not bucket.is_full(quota, now_ms)
+            }
+
+    def _mutation_quota(self, sharers: Sharers) -> float | None:
+        user, client_id = sharers
+        found = find_quota(self._repository.all(), CONTROLLER_MUTATION_RATE, user or "", client_id or "")
+        return None if found is None else found[0]
 
 
 def _client(context: RequestContext) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar, runtime_checkable
 
 from kafka_server.application.context import RequestContext
+from kafka_server.domain.errors import ThrottlingQuotaExceeded
 
 PRODUCE = 0
 
@@ -26,6 +27,9 @@ class Quotas(Protocol):
 
     def worked(self, context: RequestContext, elapsed_ns: int) -> int: ...
 
+    def mutated(self, context: RequestContext, count: int, *, is_strict: bool) -> int:
+        """That many partitions are to be created or deleted. When strict and there is a pause, they must not be."""
+
     def fetch_bytes_max(self, context: RequestContext) -> int | None:
         """More at once would be over the quota whatever was read before; None when there is no quota."""
 
@@ -35,6 +39,27 @@ class Throttled(Protocol):
     """An answer that can tell of a pause. Versions that lack the field drop it when they are encoded."""
 
     throttle_time_ms: int
+
+
+class MutationQuota:
+    """How far one request may change topics: ``admit`` before each change, ``pause_ms`` for the answer (KIP-599)."""
+
+    __slots__ = ("_context", "_is_strict", "_quotas", "pause_ms")
+
+    def __init__(self, quotas: Quotas | None, context: RequestContext, is_strict: bool) -> None:
+        self._quotas = quotas
+        self._context = context
+        self._is_strict = is_strict
+        self.pause_ms = 0
+
+    def admit(self, count: int) -> None:
+        """Raises ThrottlingQuotaExceeded when the quota is used up and the client can be told so."""
+        if self._quotas is None:
+            return
+        pause_ms = self._quotas.mutated(self._context, count, is_strict=self._is_strict)
+        self.pause_ms = max(self.pause_ms, pause_ms)
+        if self._is_strict and pause_ms > 0:
+            raise ThrottlingQuotaExceeded(f"The quota for changes of topics is used up for {pause_ms} ms")
 
 
 class Throttle:
@@ -83,6 +108,10 @@ class Throttle:
             answer.throttle_time_ms = pause_ms = max(pause_ms, answer.throttle_time_ms)
         if pause_ms > 0:
             context.mute(pause_ms)
+
+    def mutations(self, context: RequestContext, *, is_strict: bool) -> MutationQuota:
+        """For a request that creates or deletes partitions. Clients that do not know the error only have to pause."""
+        return MutationQuota(self._quotas, context, is_strict)
 
     # ---- for Fetch, which answers without records when it is over its quota ------------------------------------------
 

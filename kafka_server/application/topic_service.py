@@ -125,18 +125,23 @@ class TopicService:
     # ---- creating --------------------------------------------------------------------------------------------------
 
     async def create_many(
-        self, wanted: Sequence[NewTopic], *, validate_only: bool = False
+        self,
+        wanted: Sequence[NewTopic],
+        *,
+        validate_only: bool = False,
+        admit: Callable[[int], None] = lambda count: None,
     ) -> list[Topic | DomainError]:
         """Creates topics; a failure of one does not touch the others. Per topic, in order, the topic or its error.
 
         With ``validate_only`` the topics are checked in the same way and returned without being kept; their id is
-        drawn all the same, as Apache Kafka does.
+        drawn all the same, as Apache Kafka does. ``admit`` is asked before each topic whether that many partitions may
+        be created, and raises when not.
         """
         if sum(max(self._count(new), 0) for new in wanted) > PARTITIONS_PER_REQUEST_MAX:
             return [
                 PolicyViolation(f"More than {PARTITIONS_PER_REQUEST_MAX} partitions in one request") for _ in wanted
             ]
-        return await self._changing.run(self._create_all(wanted, validate_only))
+        return await self._changing.run(self._create_all(wanted, validate_only, admit))
 
     async def create_for_client(self, name: str) -> Topic:
         """Creates a topic with the broker's defaults because a client asked for its metadata. Raises as ``get``, and
@@ -149,18 +154,20 @@ class TopicService:
 
     async def _create_unless_there(self, name: str) -> Topic:
         existing = self._topics.get(name)
-        return existing if existing is not None else await self._create(NewTopic(name), validate_only=False)
+        return existing if existing is not None else await self._create(NewTopic(name), False, lambda count: None)
 
-    async def _create_all(self, wanted: Sequence[NewTopic], validate_only: bool) -> list[Topic | DomainError]:
+    async def _create_all(
+        self, wanted: Sequence[NewTopic], validate_only: bool, admit: Callable[[int], None]
+    ) -> list[Topic | DomainError]:
         outcomes: list[Topic | DomainError] = []
         for new in wanted:
             try:
-                outcomes.append(await self._create(new, validate_only))
+                outcomes.append(await self._create(new, validate_only, admit))
             except DomainError as error:
                 outcomes.append(error)
         return outcomes
 
-    async def _create(self, new: NewTopic, validate_only: bool) -> Topic:
+    async def _create(self, new: NewTopic, validate_only: bool, admit: Callable[[int], None]) -> Topic:
         self._check_new_name(new.name)
         missing = [key for key, value in new.configs.items() if value is None]
         if missing:
@@ -168,6 +175,7 @@ class TopicService:
         configs = {key: value for key, value in new.configs.items() if value is not None}
         self._configs.check_topic_configs(configs)
         count = self._check_layout(new)
+        admit(count)
         settings = self._configs.topic_settings(configs)
         topic = Topic(new.name, draw_topic_id(self._random_bytes), count, settings, configs)
         if validate_only:
@@ -245,21 +253,28 @@ class TopicService:
         assignments: Sequence[Sequence[int]] | None = None,
         *,
         validate_only: bool = False,
+        admit: Callable[[int], None] = lambda count: None,
     ) -> None:
         """Grows a topic to ``count`` partitions. ``assignments`` names the brokers of each new partition.
 
         Raises UnknownTopicOrPartition, InvalidPartitions, InvalidReplicaAssignment, PolicyViolation.
         """
-        await self._changing.run(self._create_partitions(name, count, assignments, validate_only))
+        await self._changing.run(self._create_partitions(name, count, assignments, validate_only, admit))
 
     async def _create_partitions(
-        self, name: str, count: int, assignments: Sequence[Sequence[int]] | None, validate_only: bool
+        self,
+        name: str,
+        count: int,
+        assignments: Sequence[Sequence[int]] | None,
+        validate_only: bool,
+        admit: Callable[[int], None],
     ) -> None:
         topic = self._topics.get(name)
         if topic is None:
             raise UnknownTopicOrPartition
         present = topic.partition_count
         self._check_growth(name, present, count, assignments)
+        admit(count - present)
         if validate_only:
             return
         topic.partition_count = count

@@ -204,7 +204,7 @@ class Families:
     def topics(self) -> TopicHandlers:
         from kafka_server.application.handlers.topics import TopicHandlers
 
-        return TopicHandlers(self._services.topics, self._services.configs)
+        return TopicHandlers(self._services.topics, self._services.configs, self._services.throttle)
 
     @cached_property
     def placement(self) -> PlacementHandlers:

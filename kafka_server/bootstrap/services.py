@@ -71,7 +71,8 @@ class Services:
 
         of = self.configs
         sampling = of.integer("quota.window.size.seconds") * 1000, of.integer("quota.window.num")
-        return QuotaService(self.stores.quotas, self.clock, self.throttle, *sampling)
+        burst_s = of.integer("controller.quota.window.size.seconds") * of.integer("controller.quota.window.num")
+        return QuotaService(self.stores.quotas, self.clock, self.throttle, *sampling, burst_s)
 
     @cached_property
     def telemetry(self) -> TelemetryService:

@@ -30,14 +30,16 @@ IP: Final = "ip"
 PRODUCER_BYTE_RATE: Final = "producer_byte_rate"
 CONSUMER_BYTE_RATE: Final = "consumer_byte_rate"
 REQUEST_PERCENTAGE: Final = "request_percentage"
+CONTROLLER_MUTATION_RATE: Final = "controller_mutation_rate"
 
 ENFORCED: Final[Mapping[str, bool]] = {
     PRODUCER_BYTE_RATE: True,
     CONSUMER_BYTE_RATE: True,
     REQUEST_PERCENTAGE: False,
+    CONTROLLER_MUTATION_RATE: False,
 }
 """The keys of users and client ids, and whether the value must be whole."""
-NOT_ENFORCED: Final = frozenset({"controller_mutation_rate", "connection_creation_rate"})
+CONNECTION_CREATION_RATE: Final = "connection_creation_rate"
 """Known to Apache Kafka; refused here, because a quota that is accepted and not kept would be a lie."""
 
 Entity = tuple[tuple[str, str | None], ...]
@@ -100,7 +102,7 @@ def check_quota(entity: Entity, key: str, value: float) -> None:
 def check_key(entity: Entity, key: str) -> None:
     """Raises InvalidRequest when entities of that kind have no such quota."""
     is_address = entity[0][0] == IP
-    if key in NOT_ENFORCED and is_address == (key == "connection_creation_rate"):
+    if is_address and key == CONNECTION_CREATION_RATE:
         raise InvalidRequest(f"This broker does not enforce {key}, so it cannot be set")
     if is_address or key not in ENFORCED:
         raise InvalidRequest(f"There is no quota {key} for {' and '.join(kind for kind, _ in entity)}")
@@ -174,3 +176,38 @@ class QuotaRate:
         elapsed_ms = now_ms - self._samples[0][0] if self._samples else 0
         missing = self._count - 1 - int(elapsed_ms // self._window_ms)
         return max(elapsed_ms + max(missing, 0) * self._window_ms, 1)
+
+
+class TokenBucket:
+    """Partitions that a client may still create or delete (KIP-599).
+
+    It fills with the quota's number of tokens per second, up to ``burst_s`` seconds' worth, and starts full. One
+    operation may take more than there is; the debt then has to be worked off before the next.
+    """
+
+    __slots__ = ("_burst_s", "_filled_ms", "_tokens")
+
+    def __init__(self, burst_s: float) -> None:
+        self._burst_s = burst_s
+        self._tokens = math.inf
+        self._filled_ms = 0
+
+    def take(self, count: float, quota: float, now_ms: int) -> None:
+        """Takes what is there, and what is not."""
+        self._fill(quota, now_ms)
+        self._tokens -= count
+
+    def pause_ms(self, quota: float, now_ms: int) -> int:
+        """How long until the debt is worked off; 0 without debt."""
+        self._fill(quota, now_ms)
+        return round(-self._tokens / quota * 1000) if self._tokens < 0 else 0
+
+    def is_full(self, quota: float, now_ms: int) -> bool:
+        """Whether it is as good as new."""
+        self._fill(quota, now_ms)
+        return self._tokens >= self._burst_s * quota
+
+    def _fill(self, quota: float, now_ms: int) -> None:
+        grown = self._tokens + (now_ms - self._filled_ms) * quota / 1000
+        self._tokens = min(self._burst_s * quota, grown)
+        self._filled_ms = now_ms

@@ -91,9 +91,9 @@ controller.quorum.retry.backoff.ms int low read-only none default=20 min=0
   Pause before a failed request between controllers is sent again.
 controller.quorum.voters list high read-only none default=
   Static list of the voters of the metadata quorum as id@host:port. There is no quorum with one broker.
-controller.quota.window.num int low read-only none default=11 min=1
+controller.quota.window.num int low read-only yes default=11 min=1
   How many samples the quota for creating and deleting topics keeps in memory.
-controller.quota.window.size.seconds int low read-only none default=1 min=1
+controller.quota.window.size.seconds int low read-only yes default=1 min=1
   Length of one sample of the quota for creating and deleting topics.
 controller.socket.timeout.ms int medium read-only none default=30000
   Time-out of connections from the broker to the controller.

@@ -84,14 +84,14 @@ class House:
         self.clock = VirtualClock()
         self.throttle = Throttle(lambda: 0)
         self.telemetry = TelemetryService(self.config_repository, Codecs(), self.clock, size_max=1000)
-        self.quotas = QuotaService(MemoryQuotaRepository(), self.clock, self.throttle, 1000, 11)
+        self.quotas = QuotaService(MemoryQuotaRepository(), self.clock, self.throttle, 1000, 11, 10)
         self.context = RequestContext("PLAINTEXT", "10.0.0.1", 9092, "10.0.0.2", 50000, "c")
         self._families: list[object] = [
             ApiVersionsHandlers(SERVED, FEATURES, CLUSTER.cluster_id, NODE_ID),
             MetadataHandlers(CLUSTER, self.topics, self.configs, ReachedAddress()),
             DescribeClusterHandlers(CLUSTER, ReachedAddress()),
             DescribeTopicPartitionsHandlers(NODE_ID, self.topics, self.configs),
-            TopicHandlers(self.topics, self.configs),
+            TopicHandlers(self.topics, self.configs, self.throttle),
             ConfigHandlers(self.configs, self.loggers),
             PlacementHandlers(NODE_ID, self.topics),
             ControllerHandlers(NODE_ID, FEATURES, ReachedAddress(), self.clock),

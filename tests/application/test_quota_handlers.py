@@ -6,13 +6,20 @@ import pytest
 from kafka_protocol.errors import ErrorCode
 from kafka_protocol.messages import alter_client_quotas as alter_
 from kafka_protocol.messages.alter_client_quotas import AlterClientQuotasRequest, AlterClientQuotasResponse
+from kafka_protocol.messages.create_partitions import (
+    CreatePartitionsRequest,
+    CreatePartitionsResponse,
+    CreatePartitionsTopic,
+)
+from kafka_protocol.messages.create_topics import CreateTopicsRequest, CreateTopicsResponse
+from kafka_protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicsResponse, DeleteTopicState
 from kafka_protocol.messages.describe_client_quotas import (
     ComponentData,
     DescribeClientQuotasRequest,
     DescribeClientQuotasResponse,
 )
 
-from tests.application.admin_house import House
+from tests.application.admin_house import House, wanted
 
 EXACT, DEFAULT, ANY = 0, 1, 2
 Parts = dict[str, str | None]
@@ -236,3 +243,51 @@ async def test_rates_of_silent_clients_are_forgotten() -> None:
         house.clock.advance(100)
 
     assert len(house.quotas._rates) < 1200
+
+
+# ---- changes of topics (KIP-599) ---------------------------------------------------------------------------------
+
+
+async def limited_house() -> House:
+    """One partition a second, ten at once."""
+    house = House()
+    house.context.client_id = "app"
+    await alter(house, entry({"client-id": "app"}, controller_mutation_rate=1))
+    return house
+
+
+async def create(house: House, name: str, partitions: int, version: int) -> tuple[int, int]:
+    """The topic's error and the pause."""
+    request = CreateTopicsRequest(topics=[wanted(name, partitions, 1)])
+    response = await house.ask("create_topics", request, CreateTopicsResponse, version)
+    return response.topics[0].error_code, response.throttle_time_ms
+
+
+async def test_who_changes_too_many_topics_is_refused_until_the_debt_is_worked_off() -> None:
+    house = await limited_house()
+
+    assert await create(house, "a", 13, version=7) == (ErrorCode.NONE, 0)
+    assert await create(house, "b", 1, version=7) == (ErrorCode.THROTTLING_QUOTA_EXCEEDED, 3000)
+    house.clock.advance(3000)
+    assert await create(house, "b", 1, version=7) == (ErrorCode.NONE, 0)
+
+
+async def test_an_old_client_has_its_will_and_pauses() -> None:
+    house = await limited_house()
+
+    assert await create(house, "a", 13, version=5) == (ErrorCode.NONE, 3000)
+    assert await create(house, "b", 1, version=5) == (ErrorCode.NONE, 4000)
+
+
+async def test_deleting_and_growing_count_their_partitions_too() -> None:
+    house = await limited_house()
+    await create(house, "a", 8, version=7)
+    growth = CreatePartitionsRequest(topics=[CreatePartitionsTopic(name="a", count=12, assignments=None)])
+    deletion = DeleteTopicsRequest(topics=[DeleteTopicState(name="a")])
+
+    grown = await house.ask("create_partitions", growth, CreatePartitionsResponse, 3)
+    deleted = await house.ask("delete_topics", deletion, DeleteTopicsResponse, 6)
+
+    assert [result.error_code for result in grown.results] == [ErrorCode.NONE]
+    assert [result.error_code for result in deleted.responses] == [ErrorCode.THROTTLING_QUOTA_EXCEEDED]
+    assert deleted.throttle_time_ms == 2000

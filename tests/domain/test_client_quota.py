@@ -15,6 +15,7 @@ from kafka_server.domain.client_quota import (
     USER,
     Entity,
     QuotaRate,
+    TokenBucket,
     check_quota,
     entity_of,
     find_quota,
@@ -98,7 +99,7 @@ def test_a_quota_that_makes_no_sense_is_refused(key: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "key"), [(USER, "controller_mutation_rate"), (IP, "connection_creation_rate"), (IP, PRODUCER_BYTE_RATE)]
+    ("kind", "key"), [(USER, "connection_creation_rate"), (IP, "connection_creation_rate"), (IP, PRODUCER_BYTE_RATE)]
 )
 def test_a_quota_that_would_not_be_kept_is_refused(kind: str, key: str) -> None:
     with pytest.raises(InvalidRequest):
@@ -161,3 +162,26 @@ def test_a_silent_client_is_idle() -> None:
 
     assert not rate.is_idle(10_999)
     assert rate.is_idle(11_000)
+
+
+# ---- the bucket --------------------------------------------------------------------------------------------------
+
+
+def test_a_bucket_starts_full_and_one_operation_may_run_up_a_debt() -> None:
+    bucket = TokenBucket(burst_s=10)
+    bucket.take(25, quota=2, now_ms=1000)
+
+    # Twenty tokens were there; five are missing, at two a second.
+    assert bucket.pause_ms(2, 1000) == 2500
+    assert bucket.pause_ms(2, 3499) == 1
+    assert bucket.pause_ms(2, 3500) == 0
+
+
+def test_a_bucket_never_holds_more_than_its_burst() -> None:
+    bucket = TokenBucket(burst_s=10)
+    bucket.take(1, quota=2, now_ms=0)
+    bucket.take(21, quota=2, now_ms=10**9)
+
+    assert bucket.pause_ms(2, 10**9) == 500
+    assert not bucket.is_full(2, 10**9)
+    assert bucket.is_full(2, 10**9 + 10_500)

@@ -2,13 +2,13 @@
 
 Shapes: an entity is a list of types with names (null is the default of the type); a filter names types, each with an
 exact name, the default, or anything. Responses list entities with their quotas, or with what became of the change.
-Behaviour: ``producer_byte_rate``, ``consumer_byte_rate`` and ``request_percentage`` of users and client ids are stored
-and kept; a client that exceeds one is told in ``throttle_time_ms`` and then not heard for that long. What is wrong with
-an entity is INVALID_REQUEST for that entity alone, and removing a quota that is not set is fine. An entity or key that
-is given twice is INVALID_REQUEST; Apache Kafka says so too, but keeps the first. A filter that contradicts itself is
-INVALID_REQUEST and an unknown type UNSUPPORTED_VERSION, both without a list.
+Behaviour: ``producer_byte_rate``, ``consumer_byte_rate``, ``request_percentage`` and ``controller_mutation_rate`` of
+users and client ids are stored and kept; a client that exceeds one is told in ``throttle_time_ms`` and then not heard
+for that long. What is wrong with an entity is INVALID_REQUEST for that entity alone, and removing a quota that is not
+set is fine. An entity or key that is given twice is INVALID_REQUEST; Apache Kafka says so too, but keeps the first. A
+filter that contradicts itself is INVALID_REQUEST and an unknown type UNSUPPORTED_VERSION, both without a list.
 Versions: v1 differs in its encoding only.
-Known gaps: ``controller_mutation_rate`` and, of addresses, ``connection_creation_rate`` are refused.
+Known gaps: the ``connection_creation_rate`` of addresses is refused.
 """
 
 from __future__ import annotations
