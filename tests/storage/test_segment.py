@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kafka_server.infrastructure.storage.log.segment import Segment
+from kafka_server.infrastructure.storage.log.segment import Fetched, NotCached, Segment
 from tests.crash.sim_disk import SimDisk
 
 FOLDER = "/data/orders-0"
@@ -45,3 +45,20 @@ def test_an_empty_segment_takes_any_batch() -> None:
     disk = SimDisk()
     disk.make_folder(FOLDER)
     assert Segment(disk, FOLDER, BASE, 1).has_room(SIZE, BASE, 1, 1)
+
+
+def test_bytes_of_a_segment_are_not_taken_for_those_of_the_one_that_replaces_it() -> None:
+    """Compaction puts a new segment in the old one's place, maybe while bytes of the old one are being fetched."""
+    fetched: Fetched = {}
+    disks = SimDisk(), SimDisk()
+    segments = []
+    for disk in disks:
+        disk.make_folder(FOLDER)
+        segments.append(Segment(disk, FOLDER, BASE, index_interval_bytes=1))
+        segments[-1].append((bytes(SIZE),), SIZE, BASE, -1, 0)
+        disk.is_cold = True
+    old, new = segments
+    NotCached(old, 0, SIZE).fetch(fetched)
+    assert len(old.read(BASE, SIZE, BASE + 1, fetched)) == SIZE
+    with pytest.raises(NotCached):
+        new.read(BASE, SIZE, BASE + 1, fetched)

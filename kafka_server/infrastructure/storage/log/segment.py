@@ -30,8 +30,9 @@ _FIRST_AND_DELTA = Struct(">q15xi")
 """Base offset and last offset delta of a batch."""
 
 Indexes = tuple[OffsetIndex, TimeIndex]
-Fetched = dict[tuple[int, int, int], memoryview]
-"""Bytes that were fetched from a device for one read: by base offset of the segment, position and size."""
+Fetched = dict[tuple["Segment", int, int], memoryview]
+"""Bytes that were fetched from a device for one read: by segment, position and size. Not by the segment's base offset:
+compaction may put another one with the same in its place while bytes are fetched."""
 
 
 class NotCached(Exception):
@@ -47,7 +48,7 @@ class NotCached(Exception):
         segment = self._segment
         segment.wake()
         if self._size:
-            key = segment.base_offset, self._position, self._size
+            key = segment, self._position, self._size
             fetched[key] = segment.file.read(self._position, self._size)
 
 
@@ -271,7 +272,7 @@ class Segment:
         return self._indexes
 
     def _bytes(self, position: int, size: int, fetched: Fetched) -> memoryview:
-        found = fetched.get((self.base_offset, position, size)) if fetched else None
+        found = fetched.get((self, position, size)) if fetched else None
         if found is None:
             found = self.file.read_cached(position, size)
             if found is None:
