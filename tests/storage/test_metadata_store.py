@@ -91,6 +91,20 @@ async def test_a_file_that_cannot_be_written_any_more_ends_the_broker(tmp_path: 
         assert len(failures) == 1
 
 
+async def test_a_file_that_somebody_else_holds_refuses_and_goes_on_later(tmp_path: Path) -> None:
+    failures: list[Exception] = []
+    async with opened(tmp_path, failures) as store:
+        store._connection.execute("PRAGMA busy_timeout = 10")
+        with sqlite3.connect(tmp_path / "metadata.sqlite", isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageError, match="locked"):
+                await store.submit(config("a"))
+            other.execute("ROLLBACK")
+        await store.submit(config("b"))
+        assert keys(store) == ["b"]
+    assert failures == []
+
+
 async def test_a_file_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
     async with opened(tmp_path):
         pass

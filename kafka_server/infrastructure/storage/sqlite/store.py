@@ -200,7 +200,7 @@ class MetadataError(StorageRefused):
 class Store:
     """The file, open. ``submit`` and ``read`` are for the event loop; writing happens in a thread of its own.
 
-    ``on_failure`` is called on the event loop when a write failed for another reason than a full disk.
+    ``on_failure`` is called on the event loop when a write failed for a reason that does not pass by itself.
     """
 
     def __init__(self, path: str, *, durable: bool, on_failure: Callable[[Exception], None]) -> None:
@@ -282,8 +282,9 @@ class Store:
                     self._commit([one])
                 return
             log.error("A bug in what is written to %s", self._path, exc_info=error)
-        elif isinstance(error, sqlite3.Error) and error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-            # A full disk refuses what was asked and may take the next; anything else means that the file is lost to us.
+        elif isinstance(error, sqlite3.Error) and error.sqlite_errorcode not in _PASSING:
+            # A full disk, or somebody else who holds the file for long, refuses what was asked and may take the next;
+            # anything else means that the file is lost to us.
             log.error("Writing %s failed: %s", self._path, error)
             batch[0][1].get_loop().call_soon_threadsafe(self._on_failure, error)
         for _, future, _ in batch:
@@ -306,6 +307,9 @@ class Store:
                 self._connection.execute("ROLLBACK")
             return error
         return None
+
+
+_PASSING: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
 
 
 def _is_ours(error: Exception) -> bool:
