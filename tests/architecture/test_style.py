@@ -18,7 +18,6 @@ LONG_MODULES = {
     "codegen/render.py": "everything that is said in Python, and only that; another language would be a second file",
     "codegen/runtime/wire.py": "copied out as one file, so that the generated package stands alone",
     "kafka_server/application/config_service.py": "reading, showing and changing stand on the same layers",
-    "kafka_server/application/config_service.py": "each way to read and to change a config, with one set of checks",
     "kafka_server/application/group_coordinator.py": "both kinds of groups have one place where their effects happen",
     "kafka_server/application/transaction_coordinator.py": "one state machine's effects, in the order of a transaction",
     "kafka_server/domain/classic_group.py": "one state machine, read from top to bottom",
