@@ -181,6 +181,8 @@ def free_ports(count: int) -> list[int]:
 
 
 def main(arguments: list[str]) -> int:
+    # A termination has to stop the broker too, as an interrupt does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ApacheKafka(*arguments[:1]) as kafka:
         print(f"Apache Kafka {kafka.version} at {kafka.bootstrap}, log {kafka.log_path}, pid {kafka.pid}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
