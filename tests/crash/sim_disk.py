@@ -114,6 +114,7 @@ class SimDisk:
         self.is_cold = False
         """True: nothing is in the page cache, so every read has to wait."""
         self.sync_fails = False
+        self.is_out_of_descriptors = False
         self._durable: dict[str, Entries] = {}
         self._now: dict[str, Entries] = {}
         self._pending: dict[str, list[Entries]] = {}
@@ -149,6 +150,8 @@ class SimDisk:
     def open(self, path: str, *, create: bool = True) -> SimFile:
         folder, name = posixpath.split(path)
         entries = self._folder(folder)
+        if self.is_out_of_descriptors:
+            raise OSError(errno.EMFILE, "Too many open files")
         if name not in entries:
             if not create:
                 raise FileNotFoundError(errno.ENOENT, "No such file", path)

@@ -131,6 +131,38 @@ async def test_segments_at_rest_wake_up_when_they_are_read() -> None:
     assert await opened.content() == expected
 
 
+@pytest.mark.parametrize("count", [1, 5, 40])
+async def test_a_log_at_rest_goes_on_where_it_was(count: int) -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    await opened.append_all(*(numbered(2 * at) for at in range(count)))
+    opened.log.close()
+    opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    for at in range(count, count + 10):
+        opened.log.rest()
+        opened.log.rest()
+        await opened.append_all(numbered(2 * at))
+    expected = await opened.content()
+    assert opened.partition.log_end_offset == 2 * (count + 10)
+    opened.log.close()
+    again = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    assert await again.content() == expected
+    assert [await again.read(at, 1) for at in range(2 * count)] == [await opened.read(at, 1) for at in range(2 * count)]
+
+
+async def test_a_process_without_descriptors_refuses_and_goes_on() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    await opened.append_all(*(numbered(2 * at) for at in range(3)))
+    disk.is_out_of_descriptors = True
+    with pytest.raises(StorageError, match="Too many open files"):
+        opened.append(numbered(6))  # it would begin a new segment
+    disk.is_out_of_descriptors = False
+    await opened.append_all(numbered(6))
+    assert opened.failures == []
+    assert opened.partition.log_end_offset == 8
+
+
 async def test_a_reader_of_segments_that_retention_removes_meanwhile_is_told_to_come_again() -> None:
     disk = SimDisk()
     opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)

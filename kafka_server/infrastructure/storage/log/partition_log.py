@@ -30,6 +30,8 @@ from kafka_server.infrastructure.storage.log.transaction_index import write_tran
 log = logging.getLogger("kafka_server.log")
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PASSING = _FULL | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What refuses one piece of work and says nothing about the device: no room, no descriptor, no memory."""
 _NOTHING_FETCHED: Fetched = {}
 
 
@@ -140,9 +142,11 @@ class DiskPartitionLog:
         return age_ms > min(settings.segment_ms, lag_ms)
 
     def _refusal(self, error: OSError) -> StorageError:
-        """A full disk refuses this batch and may take the next one; any other failure of a write ends the broker."""
+        """A full disk refuses this batch and may take the next one; a failure of the device ends the broker."""
         if error.errno in _FULL:
             return StorageError(f"The disk of {self.folder} is full; the batch was not stored")
+        if error.errno in _PASSING:
+            return StorageError(f"The batch was not stored in {self.folder}: {error.strerror}")
         self._around.on_failure(error)
         return StorageError(f"Writing to {self.folder} failed: {error}")
 
@@ -209,7 +213,7 @@ class DiskPartitionLog:
                     chores[0]()
                     del chores[0]
             except OSError as error:
-                if error.errno not in _FULL:
+                if error.errno not in _PASSING:
                     raise
                 # Indexes, snapshots and checkpoints can be made again from the log; they wait until there is room.
                 self._loop.call_soon_threadsafe(self._put_back, chores)
@@ -370,8 +374,8 @@ class DiskPartitionLog:
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     def rest(self) -> None:
-        """Puts segments to rest that nobody read since the last call."""
-        for segment in self._segments[:-1]:
+        """Puts segments to rest that nobody read or appended to since the last call."""
+        for segment in self._segments:
             if not segment.is_used:
                 segment.rest()
             segment.is_used = False

@@ -154,10 +154,11 @@ class Segment:
         self.indexes  # noqa: B018 - loads them
 
     def rest(self) -> None:
-        """Lets go of descriptor and indexes of a segment that is not appended to, once its indexes are written."""
+        """Lets go of the descriptor, and of the indexes if all of them is on disk; who needs them takes them again."""
         self._file = None
         self._marks = {}
-        if self._indexes_written != (-1, -1):
+        indexes = self._indexes
+        if indexes is not None and (len(indexes[0]), len(indexes[1])) == self._indexes_written:
             self._indexes = None
 
     # ---- appending ---------------------------------------------------------------------------------------------------
@@ -169,6 +170,7 @@ class Segment:
         if self.first_append_ms < 0:
             self.first_append_ms = max_timestamp if max_timestamp >= 0 else now_ms
         self.last_append_ms = now_ms
+        self.is_used = True
         self.note(position, size, last_offset, max_timestamp)
 
     def note(self, position: int, size: int, last_offset: int, max_timestamp: int) -> None:
