@@ -56,6 +56,7 @@ PLAIN, IDEMPOTENT, TRIMMED = "plain", "idempotent", "trimmed"
 TOPICS = (PLAIN, IDEMPOTENT, TRIMMED)
 PARTITIONS = 2
 
+UNSTABLE_OFFSET_COMMIT = 88
 RETRIABLE = frozenset({3, 5, 6, 7, 13, 14, 15, 16, 19, 56})
 """Codes after which a client asks again: the request certainly was not carried out."""
 
@@ -315,12 +316,15 @@ async def fetch_committed(setting: Setting, client: WireClient, group: str) -> N
 
 
 async def committed_offset(client: WireClient, group: str, topic: str) -> int:
-    """What the group has committed for partition 0; -1 for nothing."""
+    """What the group has committed for partition 0, once no open transaction can change it; -1 for nothing."""
     row = OffsetFetchRequestTopic(name=topic, partition_indexes=[0])
     request = OffsetFetchRequest(group_id=group, topics=[row], require_stable=True)
-    answer = await client.call(request, OFFSET_FETCH_VERSION, OffsetFetchResponse)
-    assert answer is not None
-    return answer.topics[0].partitions[0].committed_offset
+    while True:
+        answer = await client.call(request, OFFSET_FETCH_VERSION, OffsetFetchResponse)
+        assert answer is not None
+        if answer.topics[0].partitions[0].error_code != UNSTABLE_OFFSET_COMMIT:
+            return answer.topics[0].partitions[0].committed_offset
+        await asyncio.sleep(0.2)
 
 
 async def watcher(setting: Setting) -> None:
