@@ -126,11 +126,14 @@ class ClassicBridge:
         group.subscription.forget_unused_patterns()
         if downgrades:
             group.refresh_metadata(is_bumping, f"{member_id} changed what it reads")
-            is_stale = group.target_epoch < group.epoch
-            if not is_stale:
+            has_target = group.target_epoch == group.epoch
+            if has_target:
                 after = group.take_step(after, owned, now_ms, is_resubscribed=is_bumping)
-            reason = "the last member of the consumer protocol was replaced" if is_stale else None
-            group.add_effect(values.DowngradeDue(frozenset(), reason))
+            # Whoever is still on its way to the target would not hear of the rest in a classic group that is stable.
+            # (Apache Kafka looks at the target alone, and leaves such a member without its partitions.)
+            has_arrived = all(member.is_reconciled_to(group.target_epoch) for member in roster.members.values())
+            reason = "the last member of the consumer protocol was replaced"
+            group.add_effect(values.DowngradeDue(frozenset(), None if has_target and has_arrived else reason))
         else:
             after = group.lead(after, owned, now_ms, is_bumping=is_bumping, is_resubscribed=is_bumping)
             group.changed()

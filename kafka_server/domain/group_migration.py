@@ -24,6 +24,7 @@ from kafka_server.domain.consumer_subscription import (
 from kafka_server.domain.errors import GroupIdNotFound
 from kafka_server.domain.group_roster import Member
 from kafka_server.domain.group_snapshot import GroupSnapshot, MemberSnapshot, restore
+from kafka_server.domain.group_states import State
 from kafka_server.domain.group_values import ConsumerLimits
 
 
@@ -51,9 +52,23 @@ def upgrade(classic: ClassicGroup, limits: ConsumerLimits, catalog: TopicCatalog
         except (ValueError, DoubleOwnerError) as error:  # What a leader assigned is not ours to trust.
             raise GroupIdNotFound(f"The classic group {name} cannot be upgraded: {error}") from None
         group.targets[member.member_id] = {t: frozenset(held) for t, held in upgraded.assigned.items()}
-    group.metadata_hash = group.subscription.metadata_hash()
+    if classic.state is State.STABLE and _is_complete(group, catalog):
+        group.metadata_hash = group.subscription.metadata_hash()
     group.resume(now_ms)
     return group
+
+
+def _is_complete(group: ConsumerGroup, catalog: TopicCatalog) -> bool:
+    """Whether the members have all that they read. If not, the group needs a new target at once. Apache Kafka counts on
+    a bump by whoever triggers the upgrade, which a static member that takes its own place does not cause.
+    """
+    wanted = {
+        (topic.topic_id, partition)
+        for topic in map(catalog.get, group.subscription.topics())
+        if topic is not None
+        for partition in range(topic.partition_count)
+    }
+    return all(group.roster.is_held(*partition) for partition in wanted)
 
 
 def _upgrade_member(member: Member, protocol_name: str, generation: int, catalog: TopicCatalog) -> ConsumerMember:
