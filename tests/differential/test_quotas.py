@@ -45,7 +45,8 @@ def limited(client: RawClient, key: str, rate: float = RATE) -> Iterator[None]:
         op = acq.OpData(key=key, value=value or 0.0, remove=value is None)
         entry = acq.AlterClientQuotasRequestEntryData(entity=[part], ops=[op])
         client.ask(acq.AlterClientQuotasRequest(entries=[entry]), acq.AlterClientQuotasResponse, 1)
-        time.sleep(0.5)  # Apache Kafka's broker learns of it from its controller
+        # Apache Kafka's broker learns of it from its controller, and on a busy machine that takes a while.
+        time.sleep(2.0)
 
     set_to(rate)
     try:
