@@ -202,7 +202,7 @@ class Members(RuleBasedStateMachine):
         group = self.group()
         if isinstance(group, ConsumerGroup):
             member = group.roster.members[client.member_id]
-            since = member.partition_epoch(TOPIC_ID, partition)
+            since = {**member.revoking.get(TOPIC_ID, {}), **member.assigned.get(TOPIC_ID, {})}.get(partition)
             assert epoch == member.epoch or (since is not None and since <= epoch < member.epoch)
 
     # ---- what must hold ----------------------------------------------------------------------------------------------
