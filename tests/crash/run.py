@@ -113,7 +113,7 @@ def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
     numbers = range(transaction_workers.WORKERS)
     everyone += [transaction_workers.TransactionalProducer(setting, number).run() for number in numbers]
     everyone += [transaction_workers.committed_reader(setting, partition) for partition in range(workers.PARTITIONS)]
-    everyone.append(transaction_workers.stable_watcher(setting))
+    everyone += [transaction_workers.stable_watcher(setting), transaction_workers.leaver(setting)]
     return [*everyone, workers.watcher(setting), workers.deleter(setting), workers.newcomer(setting)]
 
 

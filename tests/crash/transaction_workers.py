@@ -9,6 +9,7 @@ that readers see; a request whose answer is lost is repeated until it is answere
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -47,6 +48,7 @@ WORKERS = 4
 TIMEOUT_MS = 4_000
 STUCK_SECONDS_MAX = TIMEOUT_MS / 1000 + 10
 """How long after the last request an open transaction may hold readers back."""
+LEAVE_SECONDS = TIMEOUT_MS / 1000 + 2
 CONCURRENT_TRANSACTIONS = 51
 AGAIN = RETRIABLE | {CONCURRENT_TRANSACTIONS}
 PLANS, WEIGHTS = ("commit", "abort", "abandon", "linger", "zombie", "delayed"), (55, 15, 8, 2, 10, 10)
@@ -72,8 +74,8 @@ class Owner:
 class TransactionalProducer:
     """One transactional id and its life."""
 
-    def __init__(self, setting: Setting, number: int) -> None:
-        self.name = f"transactional-{number}"
+    def __init__(self, setting: Setting, number: int, kind: str = "transactional") -> None:
+        self.name = f"{kind}-{number}"
         self.is_second_protocol = number % 2 == 1
         self._setting = setting
         self._history = setting.history
@@ -93,6 +95,15 @@ class TransactionalProducer:
                 await asyncio.sleep(self._rng.random() * 0.02)
         except Stopped:
             return
+
+    async def leave_open(self) -> None:
+        """Begins a transaction and is never heard of again: only the broker's clock can end it."""
+        value = self._value()
+        self._history.add("invoke", self.name, "txn", txn=self.name, plan="leave", values=[identity(value)], offset=None)
+        self._history.add("ok", self.name, "txn", txn=self.name, result="aborted", why="left open")
+        with contextlib.suppress(Stopped, Refused):
+            await self._write(await self._initialise(), self._rng.randrange(PARTITIONS), [value])
+        self._client.drop()
 
     async def _transaction(self, owner: Owner, number: int) -> Owner:
         """One transaction; returns who goes on."""
@@ -260,6 +271,15 @@ class TransactionalProducer:
     def _value(self) -> bytes:
         self._sent += 1
         return make_value(self._setting.seed, self.name, self._sent, self._rng.randrange(40, 1500))
+
+
+async def leaver(setting: Setting) -> None:
+    """Leaves a transaction open now and then, each under an id of its own."""
+    number = 0
+    while not setting.stop.is_set():
+        await TransactionalProducer(setting, number, "leaver").leave_open()
+        number += 1
+        await asyncio.sleep(LEAVE_SECONDS)
 
 
 # ---- readers ---------------------------------------------------------------------------------------------------------
