@@ -7,11 +7,13 @@ object finds everything again; the end of the process loses it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kafka_server.application.ports import PartitionKey
 from kafka_server.domain.committed_offset import CommittedOffset
-from kafka_server.domain.group_snapshot import AnySnapshot
+
+if TYPE_CHECKING:
+    from kafka_server.domain.group_snapshot import AnySnapshot
 
 V = TypeVar("V")
 

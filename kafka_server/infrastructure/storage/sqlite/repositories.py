@@ -9,15 +9,17 @@ visible when it is safe, so that nobody is told of a topic that a crash would ta
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from kafka_server.application.ports import PartitionKey
 from kafka_server.domain.committed_offset import CommittedOffset
 from kafka_server.domain.config_def import ResourceType
 from kafka_server.domain.errors import TopicAlreadyExists, UnknownTopicOrPartition
-from kafka_server.domain.group_snapshot import AnySnapshot, GroupSnapshot, MemberSnapshot
 from kafka_server.domain.topic import Topic
-from kafka_server.infrastructure.storage.sqlite import consumer_groups
 from kafka_server.infrastructure.storage.sqlite.store import Statement, Store
+
+if TYPE_CHECKING:
+    from kafka_server.domain.group_snapshot import AnySnapshot, GroupSnapshot
 
 
 class SqliteTopicRepository:
@@ -135,15 +137,19 @@ class SqliteConfigRepository:
 
 
 class SqliteGroupRepository:
-    """``GroupRepository``."""
+    """``GroupRepository``. What groups are is imported when there is one: a start should not wait for it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def load(self) -> Sequence[AnySnapshot]:
+        from kafka_server.infrastructure.storage.sqlite import consumer_groups
+
         return [*self._load_classic(), *consumer_groups.load(self._store)]
 
     def _load_classic(self) -> list[GroupSnapshot]:
+        from kafka_server.domain.group_snapshot import GroupSnapshot, MemberSnapshot
+
         protocols: dict[tuple[str, int], list[tuple[str, bytes]]] = {}
         for group_id, position, name, metadata in self._store.read(
             "SELECT group_id, position, name, metadata FROM member_protocols ORDER BY group_id, position, preference"
@@ -164,6 +170,9 @@ class SqliteGroupRepository:
         ]
 
     def save(self, group: AnySnapshot) -> Awaitable[None]:
+        from kafka_server.domain.group_snapshot import GroupSnapshot
+        from kafka_server.infrastructure.storage.sqlite import consumer_groups
+
         # A group may have changed its type: nothing of the other one may stay.
         classic = ("DELETE FROM groups WHERE group_id = ?", (group.group_id,))
         if not isinstance(group, GroupSnapshot):
@@ -210,6 +219,8 @@ class SqliteGroupRepository:
         return self._store.submit(statements)
 
     def delete(self, group_id: str) -> Awaitable[None]:
+        from kafka_server.infrastructure.storage.sqlite import consumer_groups
+
         return self._store.submit(
             [("DELETE FROM groups WHERE group_id = ?", (group_id,)), *consumer_groups.delete(group_id)]
         )
