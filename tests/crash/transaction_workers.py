@@ -99,7 +99,9 @@ class TransactionalProducer:
     async def leave_open(self) -> None:
         """Begins a transaction and is never heard of again: only the broker's clock can end it."""
         value = self._value()
-        self._history.add("invoke", self.name, "txn", txn=self.name, plan="leave", values=[identity(value)], offset=None)
+        self._history.add(
+            "invoke", self.name, "txn", txn=self.name, plan="leave", values=[identity(value)], offset=None
+        )
         self._history.add("ok", self.name, "txn", txn=self.name, result="aborted", why="left open")
         with contextlib.suppress(Stopped, Refused):
             await self._write(await self._initialise(), self._rng.randrange(PARTITIONS), [value])
