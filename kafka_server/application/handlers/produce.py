@@ -46,15 +46,19 @@ from kafka_server.application.producer_service import ProducerService
 from kafka_server.application.replica_manager import Replica, ReplicaManager
 from kafka_server.application.transaction_gate import TransactionGate
 from kafka_server.domain.errors import (
+    ConcurrentTransactions,
     CorruptMessage,
     DomainError,
+    InvalidProducerEpoch,
     InvalidProducerIdMapping,
     InvalidRequiredAcks,
     InvalidTopic,
     InvalidTxnState,
     MessageTooLarge,
+    NotEnoughReplicas,
     RecordListTooLarge,
     StorageError,
+    TransactionAbortable,
     TransactionalIdAuthorizationFailed,
     UnsupportedCompressionType,
 )
@@ -93,6 +97,16 @@ _TOLD_WITHOUT_LOG_START = (
     RecordListTooLarge,
     StorageError,
     UnsupportedCompressionType,
+)
+
+# What a transaction is refused with before the log is looked at; Kafka does not tell the log start offset then.
+_REFUSED_BEFORE_THE_APPEND = (
+    ConcurrentTransactions,
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    InvalidTxnState,
+    NotEnoughReplicas,
+    TransactionAbortable,
 )
 
 Pending = list[tuple[PartitionProduceResponse, asyncio.Future[None]]]
@@ -182,7 +196,10 @@ class ProduceHandlers:
         except DomainError as error:
             if verdicts is None and isinstance(error, InvalidTxnState) and _is_transactional(records):
                 error = TransactionalIdAuthorizationFailed("The request names no transactional id")
-            return _refusal(index, error, replica)
+            answer = _refusal(index, error, replica)
+            if verdicts is not None and isinstance(error, _REFUSED_BEFORE_THE_APPEND):
+                answer.log_start_offset = -1
+            return answer
         answer = PartitionProduceResponse(
             index,
             0,
