@@ -106,7 +106,9 @@ def test_retention_by_size_removes_the_oldest_segments_and_their_files(tmp_path:
         assert [offset for offset, _, _ in found] == list(range(found[0][0], 2_000))
         until(lambda: not list((tmp_path / "orders-0").glob("*.deleted")))
     with threaded_broker(**settings(tmp_path)) as broker:
-        assert read(broker.bootstrap, "orders") == found
+        again = read(broker.bootstrap, "orders")
+        # Retention may have gone on until the stop; what is left is the end of what was there.
+        assert again == found[-len(again) :]
 
 
 def test_a_compacted_topic_keeps_the_newest_record_of_each_key(tmp_path: Path) -> None:
