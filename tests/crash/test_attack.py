@@ -11,7 +11,7 @@ from tests.crash.run import Options, run
 
 
 def test_kills_lose_nothing(tmp_path: Path) -> None:
-    outcome = run(Options(tmp_path, seed=20261122, seconds=20.0, pause_s=(0.5, 2.5), faults_min=5))
+    outcome = run(Options(tmp_path, seed=20261122, seconds=10.0, pause_s=(0.5, 2.0), faults_min=5))
     assert outcome.is_clean, f"{outcome.violations} (history: {outcome.history_path})"
     assert outcome.counts["acknowledged records"] > 0
     assert sum(outcome.faults.values()) >= 5

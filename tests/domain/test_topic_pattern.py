@@ -37,7 +37,8 @@ REPEATS = ["", "", "", "*", "+", "?", "{2}", "{1,2}", "{0,}", "*?", "{"]
 
 @given(
     parts=st.lists(st.tuples(st.sampled_from(ATOMS), st.sampled_from(REPEATS)), max_size=6),
-    names=st.lists(st.text("abcB1x._-", max_size=6), min_size=1),
+    # Not the empty text: there \B matches for RE2 and, before 3.14, not for Python. No topic is named so.
+    names=st.lists(st.text("abcB1x._-", min_size=1, max_size=6), min_size=1),
 )
 def test_it_matches_what_python_matches(parts: list[tuple[str, str]], names: list[str]) -> None:
     text = "".join(atom + repeat for atom, repeat in parts)
