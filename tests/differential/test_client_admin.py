@@ -153,6 +153,9 @@ def test_client_quotas(theirs: RawClient, ours: RawClient) -> None:
         {"client-id": "x"},
         {"client-id": None},
     ]
+    no_more = [
+        entry(parts, producer_byte_rate=None, consumer_byte_rate=None, request_percentage=None) for parts in entities
+    ]
     # So high that nobody is throttled by them.
     compare(
         theirs,
@@ -189,6 +192,9 @@ def test_client_quotas(theirs: RawClient, ours: RawClient) -> None:
                 [("ip", ANY, None), ("user", ANY, None)],
             )
         ),
+        # They would go before every quota that a later test gives to a client id.
+        alter(*no_more),
+        quotas(),
     )
 
 

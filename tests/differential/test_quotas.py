@@ -95,7 +95,7 @@ def test_producers_pause_for_the_same_time(theirs: RawClient, ours: RawClient) -
             first, second = (produce(client, size) for size in (900_000, 300_000))
 
         assert first.throttle_time_ms == 0
-        assert is_pause_for(1_200_000, second)
+        assert is_pause_for(1_200_000, second), "ours" if client is ours else "theirs"
 
 
 def test_consumers_get_nothing_while_they_pause(theirs: RawClient, ours: RawClient) -> None:
