@@ -240,3 +240,24 @@ async def test_requests_are_counted_by_api_and_version(start: Start) -> None:
         (route,) = bench.server.routes()
         assert (route.name, route.api_version, route.requests, route.response_bytes) == ("Fake0", 1, 3, 15)
         assert route.total_ns > 0
+
+
+@pytest.mark.parametrize(
+    ("frame", "named"),
+    [
+        (pack(">hhih", ECHO, 3, 1, 50) + b"short", "Fake0 v3: a client id of 50 bytes"),
+        (pack(">hhih", ECHO, 4, 1, 2) + b"\xff\xff", "Fake0 v4: a client id that is not UTF-8"),
+        (pack(">hhih", ECHO, 2, 1, -1) + b"\x01\x00\x09x", "Fake0 v2: a tagged field of the request header"),
+    ],
+    ids=["a client id that runs past the end", "a client id that is not UTF-8", "a tagged field past the end"],
+)
+async def test_a_broken_header_is_told_with_the_version_of_its_own_request(
+    start: Start, caplog: pytest.LogCaptureFixture, frame: bytes, named: str
+) -> None:
+    async with start() as bench:
+        peer = await bench.connect()
+        await peer.send(request(ECHO, b"first", version=1))
+        await peer.receive()
+        await peer.send(len(frame).to_bytes(4, "big") + frame)
+        assert await peer.is_closed()
+    assert named in caplog.text

@@ -228,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
                 _explain(served, context, len(frame))
             answer = served.call(context, frame, offset)
         except Exception as error:
-            self._failed(served, error)
+            self._failed(served, served.api_version, error)
             return
         self.requests += 1
         served.requests += 1
@@ -271,7 +271,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             answer = served.call(context, b"", 0)
         except Exception as error:
-            self._failed(served, error)
+            self._failed(served, self.context.api_version, error)
             return
         if isinstance(answer, list):
             self._respond(served, correlation_id, answer)
@@ -336,7 +336,7 @@ class Connection(asyncio.BufferedProtocol):
             self.refuse("cancelled", f"the server dropped a {served.name} request")
             return
         except Exception as error:
-            self._failed(served, error)
+            self._failed(served, self.context.api_version, error)
             return
         if chunks is not None:
             self._respond(served, correlation_id, chunks)
@@ -432,10 +432,14 @@ class Connection(asyncio.BufferedProtocol):
         self._shared.notices.warn(kind, f"Closing the connection of {host}:{port}{client} on {listener}: {reason}")
         self.close()
 
-    def _failed(self, served: ServedRoute, error: Exception) -> None:
-        """The peer broke the wire, the handler wants to close, or we have a bug: one line each, and close."""
+    def _failed(self, served: ServedRoute, api_version: int, error: Exception) -> None:
+        """The peer broke the wire, the handler wants to close, or we have a bug: one line each, and close.
+
+        ``api_version`` is the one that was asked for. The context knows it only once the header was read, and the route
+        of an ApiVersions request in an unknown version is that of another one.
+        """
         served.failures += 1
-        what = f"{served.name} v{self.context.api_version}"
+        what = f"{served.name} v{api_version}"
         if isinstance(error, ProtocolError):
             self.refuse("protocol", str(error))
         elif isinstance(error, FrameError):
