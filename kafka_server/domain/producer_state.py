@@ -62,12 +62,14 @@ class ProducerEntry:
 class ProducerStates:
     """Every producer that a partition remembers."""
 
-    __slots__ = ("_entries", "_entries_max", "open_transactions")
+    __slots__ = ("_entries", "_entries_max", "evicted", "open_transactions")
 
     def __init__(self, entries_max: int = 100_000) -> None:
         # The dict's order is the order of last use: `record` moves an entry to the end.
         self._entries: dict[int, ProducerEntry] = {}
         self._entries_max = entries_max
+        self.evicted = 0
+        """Producers that the cap made this partition forget since this process started."""
         self.open_transactions: dict[int, int] = {}
         """Producer id by first offset, of each transaction that is open here. Transactions are added as they begin,
         so the dict is in ascending order and its first key is the earliest."""
@@ -229,6 +231,7 @@ class ProducerStates:
         for producer_id, entry in self._entries.items():
             if entry.transaction_first_offset is None:
                 del self._entries[producer_id]
+                self.evicted += 1
                 return
 
 

@@ -109,3 +109,4 @@ def test_the_number_of_producers_is_capped_and_the_least_recently_used_goes_firs
     log.append(header(0, producer_id=4))
 
     assert [producer_id for producer_id, _ in log.states.items()] == [3, 1, 4]
+    assert log.states.evicted == 1

@@ -108,11 +108,18 @@ async def test_metrics_have_the_names_that_dashboards_use() -> None:
     assert samples["kafka_server_replicamanager_partitioncount"] == "2"
     assert samples["kafka_server_replicamanager_underreplicatedpartitions"] == "0"
     assert samples["kafka_server_replicamanager_produceridcount"] == "0"
+    assert samples['kafka_server_replicamanager_produceridevictions_total{topic="orders"}'] == "0"
     assert samples['kafka_topic_partitions{topic="orders"}'] == "2"
     assert samples['kafka_topic_partition_current_offset{topic="orders",partition="1"}'] == "0"
     assert samples['kafka_server_brokertopicmetrics_messagesin_total{topic="orders"}'] == "0"
     assert samples['kafka_log_log_size{topic="orders",partition="0"}'] == "0"
     assert samples["kafka_brokers"] == "1"
+    groups = "kafka_coordinator_group_groupmetadatamanager"
+    for what in ("groupsrefused", "rebalancesstarted", "rebalancescompleted", "membersremoved"):
+        assert samples[f"{groups}_{what}_total"] == "0"
+    refused = "kafka_server_socketservermetrics_connection_refused_total"
+    for limit in ("max.connections", "max.connections.per.ip"):
+        assert samples[f'{refused}{{limit="{limit}"}}'] == "0"
     assert float(samples["process_resident_memory_bytes"]) > 1e6
 
 

@@ -9,12 +9,25 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from struct import pack
 
 import pytest
+from kafka_protocol.messages.consumer_group_heartbeat import (
+    ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+)
 from kafka_protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest, CreateTopicsResponse
+from kafka_protocol.messages.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
+from kafka_protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse
 from kafka_protocol.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
+from kafka_protocol.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+    OffsetCommitResponse,
+)
 from kafka_protocol.messages.produce import (
     PartitionProduceData,
     ProduceRequest,
@@ -22,8 +35,16 @@ from kafka_protocol.messages.produce import (
     TopicProduceData,
 )
 
+from kafka_server.application import group_coordinator
+from kafka_server.application.group_coordinator import GroupSettings
 from kafka_server.application.topic_service import NewTopic
-from kafka_server.domain.errors import CorruptMessage, InvalidRecord, InvalidTopic, MessageTooLarge
+from kafka_server.domain.errors import (
+    CoordinatorNotAvailable,
+    CorruptMessage,
+    InvalidRecord,
+    InvalidTopic,
+    MessageTooLarge,
+)
 from kafka_server.domain.message import Message
 from kafka_server.domain.record_batch import HEADER_SIZE
 from kafka_server.testing.broker import running_broker
@@ -194,3 +215,78 @@ async def test_a_name_that_no_folder_may_bear_is_refused_wherever_topics_come_in
     assert [topic.error_code for topic in told.topics] == [InvalidTopic.code]
 
     assert sorted(house.folder.rglob("*")) == before
+
+
+# ---- more groups than the broker wants to remember ---------------------------------------------------------------
+
+
+JOIN_GROUP, HEARTBEAT_68, OFFSET_COMMIT, DELETE_GROUPS = 11, 68, 8, 42
+
+
+class Strangers:
+    """Asks one broker for ever more groups; each question gives the error code that a client reads."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def join(self, group_id: str) -> int:
+        protocols = [JoinGroupRequestProtocol(name="range", metadata=b"")]
+        asked = JoinGroupRequest(group_id, 30_000, protocol_type="consumer", protocols=protocols)
+        return JoinGroupResponse.decode(await self._house.ask(JOIN_GROUP, 0, asked.encode(0)), 0).error_code
+
+    async def join_by_heartbeat(self, group_id: str) -> int:
+        asked = ConsumerGroupHeartbeatRequest(
+            group_id, rebalance_timeout_ms=30_000, subscribed_topic_names=["orders"], topic_partitions=[]
+        )
+        # By hand: the version is flexible, and the fake APIs of ``request`` are not in version 0.
+        frame = pack(">hhih", HEARTBEAT_68, 0, 1, -1) + b"\0" + asked.encode(0)
+        peer = await self._house.connect()
+        await peer.send(len(frame).to_bytes(4, "big") + frame)
+        _, answer = await peer.receive()
+        peer.writer.close()
+        return ConsumerGroupHeartbeatResponse.decode(answer[1:], 0).error_code
+
+    async def commit(self, group_id: str) -> int:
+        partitions = [OffsetCommitRequestPartition(partition_index=0, committed_offset=1)]
+        topics = [OffsetCommitRequestTopic(name="orders", partitions=partitions)]
+        asked = OffsetCommitRequest(group_id, topics=topics)
+        answer = OffsetCommitResponse.decode(await self._house.ask(OFFSET_COMMIT, 1, asked.encode(1)), 1)
+        return answer.topics[0].partitions[0].error_code
+
+    async def delete(self, group_id: str) -> int:
+        asked = DeleteGroupsRequest(groups_names=[group_id])
+        answer = DeleteGroupsResponse.decode(await self._house.ask(DELETE_GROUPS, 0, asked.encode(0)), 0)
+        return answer.results[0].error_code
+
+
+@pytest.mark.parametrize("way", ["join", "join_by_heartbeat", "commit"])
+async def test_a_group_too_many_is_refused_and_counted_while_those_that_are_there_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(group_coordinator, "GroupSettings", partial(GroupSettings, groups_max=2))
+    async with running_broker(**{"metrics.port": "0"}) as broker:
+        await broker.broker.services.topics.create_many([NewTopic("orders")])
+        house = House(broker.bootstrap, tmp_path)
+        strangers = Strangers(house)
+        ask = getattr(strangers, way)
+        assert [await strangers.commit(group) for group in ("first", "second")] == [0, 0]
+
+        assert [await ask(f"third-{number}") for number in range(3)] == [CoordinatorNotAvailable.code] * 3
+        assert await strangers.commit("first") == 0
+        page = await scrape(broker.broker.metrics_address)
+        assert "\nkafka_coordinator_group_groupmetadatamanager_groupsrefused_total 3\n" in page
+
+        assert await strangers.delete("first") == 0
+        assert await ask("third") == 0
+        assert await house.is_well()
+
+
+async def scrape(address: str | None) -> str:
+    """The metrics page."""
+    assert address is not None
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+    page = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    return page.decode()

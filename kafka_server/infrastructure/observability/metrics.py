@@ -17,6 +17,7 @@ from typing import Final
 from kafka_server.application.counters import TopicCounters
 from kafka_server.application.fetch_sessions import FetchSessions
 from kafka_server.application.group_coordinator import GroupCoordinator
+from kafka_server.application.group_effects import GroupCounters
 from kafka_server.application.offset_manager import OffsetManager
 from kafka_server.application.quota_service import QuotaService
 from kafka_server.application.replica_manager import ReplicaManager
@@ -49,6 +50,14 @@ BROKER_TOPIC: Final[tuple[tuple[str, Callable[[TopicCounters], int], str], ...]]
         lambda of: of.fetch_conversions,
         "Reads that were converted to message format v0 or v1.",
     ),
+)
+
+
+GROUP: Final[tuple[tuple[str, Callable[[GroupCounters], int], str], ...]] = (
+    ("groupsrefused", lambda of: of.groups_refused, "New groups refused because there were too many."),
+    ("rebalancesstarted", lambda of: of.rebalances_started, "Rebalances of groups that began."),
+    ("rebalancescompleted", lambda of: of.rebalances_completed, "Rebalances of groups that ended."),
+    ("membersremoved", lambda of: of.members_removed, "Members that left a group or fell silent."),
 )
 
 
@@ -119,13 +128,21 @@ class Metrics:
         sizes: list[Sample] = []
         current: list[Sample] = []
         oldest: list[Sample] = []
+        evicted: dict[str, int] = {}
         for replica in replicas:
             topic, partition = replica.topic.name, replica.partition
             per_topic[topic] = per_topic.get(topic, 0) + 1
+            evicted[topic] = evicted.get(topic, 0) + partition.producers.evicted
             labels = (("topic", topic), ("partition", str(partition.index)))
             sizes.append((labels, replica.log.size_bytes()))
             current.append((labels, partition.log_end_offset))
             oldest.append((labels, partition.log_start_offset))
+        yield (
+            f"{manager}_produceridevictions_total",
+            "counter",
+            "Producers that partitions forgot because they would have remembered too many.",
+            [((("topic", topic),), count) for topic, count in evicted.items()],
+        )
         yield "kafka_log_log_size", "gauge", "Bytes of the log of a partition.", sizes
         yield (
             "kafka_topic_partitions",
@@ -166,6 +183,10 @@ class Metrics:
             "Groups by state.",
             [((("state", state),), count) for state, count in states],
         )
+        counters = self._of.coordinator.counters
+        for what, read, about in GROUP:
+            metric = f"kafka_coordinator_group_groupmetadatamanager_{what}_total"
+            yield metric, "counter", about, [((), read(counters))]
 
     def _network(self) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
         server = self._of.server
