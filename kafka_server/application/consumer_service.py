@@ -86,6 +86,7 @@ class ReadResult:
     """What reading one partition gave. On error the offsets are -1 and there are no records."""
 
     __slots__ = (
+        "aborted",
         "diverging",
         "error_code",
         "high_watermark",
@@ -105,17 +106,10 @@ class ReadResult:
         self.log_start_offset = -1
         self.diverging: EpochEnd | None = None
         self.records = NOTHING
-
-
-def aborted_within(result: ReadResult) -> list[AbortedTransaction]:
-    """The aborted transactions that have records among those that were read, sorted by their first offset."""
-    start_offset = result.target.fetch_offset
-    if not result.records or result.replica is None or not result.replica.partition.aborted.concern(start_offset):
-        return []
-    end_offset = start_offset
-    for header, _ in iterate_batches(result.records):
-        end_offset = header.last_offset + 1
-    return result.replica.partition.aborted.between(start_offset, end_offset)
+        self.aborted: Sequence[AbortedTransaction] = ()
+        """What a reader of committed data has to leave out: the aborted transactions that have records among those
+        that were read, by their first offset. Taken together with the records, because the partition forgets them
+        when its log start passes them."""
 
 
 class _Pass:
@@ -193,7 +187,7 @@ class ConsumerService:
                     continue
                 if not isinstance(records, memoryview):
                     return self._read_cold(query, reading, result, records, position + 1)
-                self._take(reading, result, records)
+                self._take(query, reading, result, records)
         return reading
 
     async def _read_cold(
@@ -201,7 +195,7 @@ class ConsumerService:
     ) -> _Pass:
         """The rest of ``_read``, from a partition on whose bytes have to be waited for."""
         try:
-            self._take(reading, result, await records)
+            self._take_cold(query, reading, result, await records)
         except StorageError as error:
             self._refuse(reading, result, error)
         for target in query.targets[position:]:
@@ -213,7 +207,10 @@ class ConsumerService:
             elif end_offset > target.fetch_offset and result.replica and (reading.left > 0 or not reading.size):
                 try:
                     more = result.replica.log.read(target.fetch_offset, min(target.size_max, reading.left), end_offset)
-                    self._take(reading, result, more if isinstance(more, memoryview) else await more)
+                    if isinstance(more, memoryview):
+                        self._take(query, reading, result, more)
+                    else:
+                        self._take_cold(query, reading, result, await more)
                 except StorageError as error:
                     self._refuse(reading, result, error)
         return reading
@@ -253,20 +250,33 @@ class ConsumerService:
         """Bytes of one partition could not be read. That is its own error: other partitions are answered, and neither
         the reader's connection nor that of the producer who woke it is closed.
         """
-        reading.settled = True
-        result.error_code = error.code
-        result.high_watermark = result.last_stable_offset = result.log_start_offset = -1
+        _fail(reading, result, error)
         if result.replica is not None:
             result.replica.counters.failed_fetch_requests += 1
         log.error("A fetch failed: %s", error)
 
+    @classmethod
+    def _take_cold(cls, query: FetchQuery, reading: _Pass, result: ReadResult, records: memoryview) -> None:
+        """Adds bytes that had to be waited for, unless the log start has passed the reader meanwhile.
+
+        What was aborted below the log start is forgotten, so nobody could tell a reader of committed data which of
+        these records to leave out. Had it come a moment later, it would be told the same.
+        """
+        offset = result.target.fetch_offset
+        if result.replica is not None and offset < result.replica.partition.log_start_offset:
+            _fail(reading, result, OffsetOutOfRange(f"Offset {offset} was deleted while it was read"))
+        else:
+            cls._take(query, reading, result, records)
+
     @staticmethod
-    def _take(reading: _Pass, result: ReadResult, records: memoryview) -> None:
+    def _take(query: FetchQuery, reading: _Pass, result: ReadResult, records: memoryview) -> None:
         """Adds the bytes of one partition. Only the first batch of the whole answer may exceed the limits (KIP-74)."""
         size = len(records)
         if reading.size and size > min(result.target.size_max, reading.left):
             return
         result.records = records
+        if query.read_committed:
+            result.aborted = _aborted_within(result)
         reading.size += size
         reading.left -= size
 
@@ -344,6 +354,24 @@ class _LongPoll(Generic[R]):
         self._timer.cancel()
         for replica in self._replicas:
             replica.waiters.pop(self, None)
+
+
+def _fail(reading: _Pass, result: ReadResult, error: DomainError) -> None:
+    """The partition is answered with an error alone, at once."""
+    reading.settled = True
+    result.error_code = error.code
+    result.high_watermark = result.last_stable_offset = result.log_start_offset = -1
+
+
+def _aborted_within(result: ReadResult) -> Sequence[AbortedTransaction]:
+    """The aborted transactions that have records among those that were read, sorted by their first offset."""
+    start_offset = result.target.fetch_offset
+    if not result.records or result.replica is None or not result.replica.partition.aborted.concern(start_offset):
+        return ()
+    end_offset = start_offset
+    for header, _ in iterate_batches(result.records):
+        end_offset = header.last_offset + 1
+    return result.replica.partition.aborted.between(start_offset, end_offset)
 
 
 def _explain(query: FetchQuery, reading: _Pass) -> None:

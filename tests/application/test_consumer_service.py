@@ -8,7 +8,8 @@ import pytest
 
 from kafka_server.application.consumer_service import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.explain import EXPLAIN
-from kafka_server.application.ports import PartitionLog
+from kafka_server.application.ports import LogRepository, PartitionLog
+from kafka_server.domain.aborted_transactions import AbortedTransaction
 from kafka_server.domain.errors import (
     FencedLeaderEpoch,
     NotLeaderOrFollower,
@@ -236,8 +237,22 @@ class ColdLogs(MemoryLogRepository):
         return ColdLog()
 
 
-async def cold(house: DataHouse, *targets: FetchTarget, wait_ms: int = 0, size_min: int = 1) -> list[ReadResult]:
-    answer = house.fetch(*targets, wait_ms=wait_ms, size_min=size_min)
+class FirstIs(MemoryLogRepository):
+    """Partition 0 has the given log."""
+
+    def __init__(self, first: type[MemoryPartitionLog], others: type[MemoryPartitionLog] = MemoryPartitionLog) -> None:
+        super().__init__()
+        self._first = first
+        self._others = others
+
+    async def open(self, topic: Topic, partition: Partition) -> PartitionLog:
+        return self._others() if partition.index else self._first()
+
+
+async def cold(
+    house: DataHouse, *targets: FetchTarget, wait_ms: int = 0, size_min: int = 1, committed: bool = False
+) -> list[ReadResult]:
+    answer = house.fetch(*targets, wait_ms=wait_ms, size_min=size_min, committed=committed)
     assert not isinstance(answer, list)
     return await answer
 
@@ -268,6 +283,40 @@ async def test_a_long_poll_over_cold_bytes_is_woken_too() -> None:
     assert len(messages_in(result.records)) == 2
 
 
+ABORTED = AbortedTransaction(9, 0, 1, 2)
+
+
+async def house_with_aborted_records(logs: LogRepository) -> DataHouse:
+    """Two partitions of four records; the first two of partition 0 were aborted."""
+    house = DataHouse(logs)
+    await house.topic(partitions=2)
+    for index in (0, 1, 0, 1):
+        house.append(house.replicas.find("orders", index), batch(count=2))
+    house.replicas.find("orders", 0).partition.aborted.append(ABORTED)
+    return house
+
+
+async def test_aborted_records_are_told_with_the_bytes_even_if_the_log_start_moves_before_the_answer() -> None:
+    house = await house_with_aborted_records(FirstIs(MemoryPartitionLog, others=ColdLog))
+    answer = asyncio.ensure_future(cold(house, target(index=0), target(index=1), committed=True))
+    await asyncio.sleep(0)  # Partition 0 was read; partition 1 is waited for.
+    house.replicas.find("orders", 0).partition.delete_records(2)
+
+    first, _ = await answer
+    assert (len(messages_in(first.records)), first.aborted) == (4, [ABORTED])
+
+
+async def test_a_reader_whose_records_are_deleted_while_they_are_waited_for_is_told_so() -> None:
+    house = await house_with_aborted_records(ColdLogs())
+    answer = asyncio.ensure_future(cold(house, target(index=0), target(index=1), committed=True))
+    await asyncio.sleep(0)
+    house.replicas.find("orders", 0).partition.delete_records(2)
+
+    first, second = await answer
+    assert (first.error_code, first.high_watermark, len(first.records)) == (OffsetOutOfRange.code, -1, 0)
+    assert (second.error_code, len(messages_in(second.records))) == (0, 4)
+
+
 # ---- a disk that cannot be read --------------------------------------------------------------------------------------
 
 
@@ -283,17 +332,6 @@ class BrokenColdLog(ColdLog):
         future = asyncio.get_running_loop().create_future()
         future.get_loop().call_soon(future.set_exception, StorageError("The device does not answer"))
         return future
-
-
-class FirstIs(MemoryLogRepository):
-    """Partition 0 has the given log, the others are sound."""
-
-    def __init__(self, first: type[MemoryPartitionLog]) -> None:
-        super().__init__()
-        self._first = first
-
-    async def open(self, topic: Topic, partition: Partition) -> PartitionLog:
-        return await super().open(topic, partition) if partition.index else self._first()
 
 
 @pytest.mark.parametrize("broken", [BrokenLog, BrokenColdLog])

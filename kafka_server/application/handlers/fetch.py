@@ -44,7 +44,6 @@ from kafka_server.application.consumer_service import (
     FetchQuery,
     FetchTarget,
     ReadResult,
-    aborted_within,
 )
 from kafka_server.application.context import RequestContext
 from kafka_server.application.fetch_sessions import FetchSessions, ForgottenPartition, SessionFetch
@@ -226,7 +225,7 @@ def _forgotten(request: FetchRequest) -> list[ForgottenPartition]:
 
 def _aborted(result: ReadResult) -> list[AbortedTransaction]:
     """The transactions whose records the reader has to leave out."""
-    return [AbortedTransaction(entry.producer_id, entry.first_offset) for entry in aborted_within(result)]
+    return [AbortedTransaction(entry.producer_id, entry.first_offset) for entry in result.aborted]
 
 
 def _error_code(version: int, error_code: int) -> int:
