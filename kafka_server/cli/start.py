@@ -48,7 +48,10 @@ def start(flags: StartFlags) -> int:
     from kafka_server.infrastructure.storage import StorageRefused
 
     configure(settings.log_level)
-    _remove_ready_file(settings)  # one of an earlier run that was killed would be a lie
+    try:
+        _prepare_ready_file(settings)
+    except OSError as error:
+        return fail(_about_ready_file(settings, error), EXIT_USAGE)
     _raise_file_limit()
     loop = new_event_loop()
     asyncio.set_event_loop(loop)
@@ -82,6 +85,11 @@ async def _run(settings: Settings) -> int:
         log.warning("%s", note)
     broker = Broker(settings, loop)
     await broker.start()
+    try:
+        _write_ready_file(broker)
+    except OSError as error:
+        await broker.stop(grace_ms=0)
+        return fail(_about_ready_file(settings, error), EXIT_USAGE)
     _announce(broker)
     assert broker.settling is not None
     broker.settling.add_done_callback(_tidy_memory)
@@ -105,24 +113,51 @@ async def _give_up(broker: Broker) -> int:
 
 def _announce(broker: Broker) -> None:
     """The lines that people and test tools wait for."""
-    settings = broker.settings
     log.info("%s", broker.stores.description)
     for listener in broker.listeners:
-        log.info("listening on %s", listener)
+        others = " (and on all other addresses of this machine)" if listener.is_everywhere else ""
+        log.info("listening on %s%s", listener.seen_from_here(), others)
     if broker.metrics_address is not None:
         log.info("metrics on http://%s/metrics", broker.metrics_address)
-    if settings.ready_file:
-        draft = f"{settings.ready_file}.tmp"
-        with open(draft, "w") as file:
-            file.writelines(f"{listener}\n" for listener in broker.listeners)
-        os.replace(draft, settings.ready_file)  # whoever watches the file never sees half of it
     log.info("Kafka Server started (node %d, cluster %s)", broker.stores.node_id, broker.stores.cluster_id)
 
 
-def _remove_ready_file(settings: Settings) -> None:
+# ---- the ready file ----------------------------------------------------------------------------------------------
+
+
+def _prepare_ready_file(settings: Settings) -> None:
+    """Removes the one of an earlier run that was killed, which would be a lie, and tries whether one can be written:
+    better to know before a log is checked for minutes. Raises OSError."""
     if settings.ready_file:
         with suppress(FileNotFoundError):
             os.remove(settings.ready_file)
+        with open(_draft(settings), "w"):
+            pass
+
+
+def _write_ready_file(broker: Broker) -> None:
+    """One line NAME://host:port for each listener, of addresses to connect to from this machine. Raises OSError."""
+    settings = broker.settings
+    if settings.ready_file:
+        with open(_draft(settings), "w") as file:
+            file.writelines(f"{listener.seen_from_here()}\n" for listener in broker.listeners)
+        os.replace(_draft(settings), settings.ready_file)  # whoever watches the file never sees half of it
+
+
+def _remove_ready_file(settings: Settings) -> None:
+    """At the end of a run, whose outcome it cannot change any more."""
+    if settings.ready_file:
+        for path in (settings.ready_file, _draft(settings)):
+            with suppress(OSError):
+                os.remove(path)
+
+
+def _draft(settings: Settings) -> str:
+    return f"{settings.ready_file}.tmp"
+
+
+def _about_ready_file(settings: Settings, error: OSError) -> str:
+    return f"Cannot write the ready file {settings.ready_file}: {error.strerror}"
 
 
 def _tidy_memory(_: object) -> None:

@@ -493,7 +493,8 @@ quota.window.num int low read-only yes default=11 min=1
 quota.window.size.seconds int low read-only yes default=1 min=1
   Length of one sample of client quotas.
 ready.file string low read-only yes default=
-  Our own key. File that is written when clients can connect: one line NAME://host:port per listener.
+  Our own key. File that is written when clients can connect: one line NAME://host:port per listener, with a host that
+  this machine can connect to.
 remote.fetch.max.wait.ms int medium cluster-wide none default=500 min=1
   How long a fetch waits for data from remote storage before it is answered.
 remote.list.offsets.request.timeout.ms long medium cluster-wide none default=30000 min=1

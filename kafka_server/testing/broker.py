@@ -39,7 +39,7 @@ class RunningBroker:
     @property
     def bootstrap(self) -> str:
         """``host:port`` for a client's bootstrap.servers."""
-        listener = self.broker.listeners[0]
+        listener = self.broker.listeners[0].seen_from_here()
         return format_address(listener.host, listener.port)
 
 

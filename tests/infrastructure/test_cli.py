@@ -95,6 +95,48 @@ def test_the_ready_file_holds_the_addresses_while_the_server_runs(started: list[
     assert not ready.exists()
 
 
+@pytest.mark.parametrize(
+    ("everywhere", "here"),
+    [("", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("[::]", "[::1]")],
+    ids=["all", "IPv4", "IPv6"],
+)
+def test_a_listener_on_all_addresses_is_told_under_one_that_tools_can_connect_to(
+    started: list[Process], tmp_path: Path, everywhere: str, here: str
+) -> None:
+    ready = tmp_path / "ready"
+    process = Process("start", "--listeners", f"PLAINTEXT://{everywhere}:0", "--ready-file", str(ready))
+    started.append(process)
+    line = process.read_until(rf"listening on PLAINTEXT://{re.escape(here)}:(\d+) \(and on all other addresses")
+    process.read_until("Kafka Server started")
+    assert ready.read_text() == f"PLAINTEXT://{here}:{line[1]}\n"
+    with socket.create_connection((here.strip("[]"), int(line[1])), PATIENCE_S):
+        pass
+
+
+@pytest.mark.parametrize("path", ["", "no-such-folder/ready", "a-file/ready"])
+def test_a_ready_file_that_cannot_be_written_is_told_before_anything_is_opened(tmp_path: Path, path: str) -> None:
+    (tmp_path / "a-file").touch()
+    result = run("start", "--port", "0", "--ready-file", str(tmp_path / path))
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert re.fullmatch(r"kafka-server: error: Cannot write the ready file \S+: [\w ]+\n", result.stderr)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "a-file"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full needs /dev/full")
+def test_a_ready_file_that_fails_late_stops_the_broker_cleanly(tmp_path: Path) -> None:
+    (tmp_path / "ready.tmp").symlink_to("/dev/full")
+    data = tmp_path / "data"
+    where = ("--storage", "disk", "--log-dirs", str(data))
+    result = run("start", "--port", "0", *where, "--ready-file", str(tmp_path / "ready"))
+    assert (result.returncode, "listening on" in result.stdout) == (2, False)
+    assert (
+        result.stderr == f"kafka-server: error: Cannot write the ready file {tmp_path}/ready: No space left on device\n"
+    )
+    assert (data / ".kafka_cleanshutdown").exists()
+    assert sorted(tmp_path.iterdir()) == [data]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_gracefully(started: list[Process], number: signal.Signals) -> None:
     process = Process("start", "--host", "127.0.0.1", "--port", "0")
