@@ -53,12 +53,17 @@ class Broker:
         """Ready for clients when it returns. Raises BindError."""
         try:
             await self.services.load()
-            await self.server.start(self.settings.listeners)
         except BaseException:
             await self.stores.close()
             raise
-        if self.settings.metrics_port >= 0:
-            await self._start_http()
+        try:
+            # Metrics first: a client that came in must not lose its broker because another port is taken.
+            if self.settings.metrics_port >= 0:
+                await self._start_http()
+            await self.server.start(self.settings.listeners)
+        except BaseException:
+            await self.stop(grace_ms=0)
+            raise
         self.is_ready = True
         self.settling = asyncio.get_running_loop().create_task(self._settle())
 
@@ -89,7 +94,7 @@ class Broker:
         await self.services.settle()
 
     async def _start_http(self) -> None:
-        from kafka_server.infrastructure.network.server import BindError
+        from kafka_server.infrastructure.network.server import BindError, why_not
         from kafka_server.infrastructure.observability.http import PROMETHEUS, HttpServer, Page
         from kafka_server.infrastructure.observability.metrics import Metrics, Sources
 
@@ -108,8 +113,7 @@ class Broker:
         try:
             self.metrics_address = format_address(*await self._http.start(host, port))
         except OSError as error:
-            await self.stop(grace_ms=0)
-            raise BindError(f"Cannot serve metrics on {format_address(host, port)}: {error.strerror}") from error
+            raise BindError(why_not(f"serve metrics on {format_address(host, port)}", host, port, error)) from error
 
 
 def limits(settings: Settings) -> Limits:

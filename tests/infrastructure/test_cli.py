@@ -186,6 +186,16 @@ def test_a_taken_port_is_an_error_that_names_the_process(started: list[Process])
     assert "kafka_server start" in second.stderr
 
 
+def test_a_taken_metrics_port_names_the_process_before_any_client_is_let_in(started: list[Process]) -> None:
+    first = Process("start", "--port", "0", "--metrics-port", "0")
+    started.append(first)
+    port = first.read_until(r"metrics on http://127\.0\.0\.1:(\d+)/metrics")[1]
+    second = run("start", "--port", "0", "--metrics-port", port)
+    assert second.returncode == 3
+    assert f"Cannot serve metrics on 127.0.0.1:{port}: port {port} is taken by pid {first.popen.pid} (" in second.stderr
+    assert "listening on" not in second.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "message"),
     [

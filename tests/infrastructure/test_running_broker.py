@@ -14,8 +14,10 @@ from kafka_protocol.messages.heartbeat import HeartbeatRequest, HeartbeatRespons
 from kafka_protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse
 from kafka_protocol.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 
+from kafka_server.bootstrap import Broker
+from kafka_server.infrastructure.event_loop import new_event_loop
 from kafka_server.infrastructure.network.server import BindError
-from kafka_server.testing.broker import running_broker, threaded_broker
+from kafka_server.testing.broker import running_broker, settings_for_test, threaded_broker
 from tests.wire.conftest import request
 
 
@@ -66,6 +68,36 @@ def test_a_failure_to_start_is_raised_in_the_thread_that_asked() -> None:
         taken = f"PLAINTEXT://{broker.bootstrap}"
         with pytest.raises(BindError, match="is taken by pid"), threaded_broker(listeners=taken):
             raise AssertionError("it must not start")
+
+
+@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+def test_no_listener_is_open_when_the_metrics_port_is_taken(loop_name: str) -> None:
+    async def taken(port: int, metrics_port: int) -> None:
+        settings = {"listeners": f"PLAINTEXT://127.0.0.1:{port}", "metrics.port": str(metrics_port)}
+        broker = Broker(settings_for_test(settings), asyncio.get_running_loop())
+        with pytest.raises(BindError, match=rf"Cannot serve metrics on .*: port {metrics_port} is taken by pid \d+ \("):
+            await broker.start()
+        assert broker.listeners == []
+
+    with socket.create_server(("127.0.0.1", 0)) as holder, socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()[1]
+        probe.close()
+        factory = asyncio.new_event_loop if loop_name == "asyncio" else new_event_loop
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(taken(free, holder.getsockname()[1]))
+
+
+async def test_a_metrics_host_that_is_unknown_is_told_so() -> None:
+    settings = {"metrics.port": "0", "metrics.host": "no.such.host.invalid"}
+    with pytest.raises(BindError, match=r"the host .no\.such\.host\.invalid. is unknown"):
+        async with running_broker(**settings):
+            raise AssertionError("it must not start")
+
+
+async def test_a_broker_on_all_addresses_has_a_bootstrap_that_clients_can_use() -> None:
+    async with running_broker(listeners="PLAINTEXT://:0") as broker:
+        assert broker.bootstrap.startswith("127.0.0.1:")
+        assert await ask_api_versions(broker.bootstrap) == b"\0\0\0\5\0\0"
 
 
 async def test_everything_is_loaded_soon_after_the_start() -> None:

@@ -282,7 +282,7 @@ class Server:
         except OSError as error:
             for sock in sockets:
                 sock.close()
-            raise BindError(_why_not(listener, port, error)) from error
+            raise BindError(why_not(f"listen on {listener}", listener.host, port, error)) from error
         return Listener(listener.name, listener.host, port, listener.security_protocol), sockets
 
     def _prepare(self, sock: socket.socket, family: int) -> None:
@@ -330,8 +330,9 @@ def _has_ipv6(address: object) -> bool:
     return True
 
 
-def _why_not(listener: Listener, port: int, error: OSError) -> str:
-    where = f"Cannot listen on {listener}"
+def why_not(what: str, host: str, port: int, error: OSError) -> str:
+    """``Cannot <what>: <why>`` for an address that could not be opened; where possible it names who has the port."""
+    where = f"Cannot {what}"
     if error.errno == errno.EADDRINUSE:
         from kafka_server.infrastructure.network.port_owner import who_listens_on  # only a failed start needs it
 
@@ -340,5 +341,7 @@ def _why_not(listener: Listener, port: int, error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"{where}: the operating system does not allow this user to open port {port}; choose one above 1023"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{where}: {listener.host} is not an address of this machine"
+        return f"{where}: {host} is not an address of this machine"
+    if isinstance(error, socket.gaierror):
+        return f"{where}: the host {host!r} is unknown ({error.strerror})"
     return f"{where}: {error.strerror or error}"
