@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -220,6 +221,31 @@ def test_a_mistake_is_one_readable_error(arguments: list[str], environ: dict[str
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_broker_whose_output_nobody_reads_any_more_goes_on_without_a_word(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    command = [sys.executable, "-m", "kafka_server", "start", "--port", "0", "--storage", "memory"]
+    with subprocess.Popen(
+        [*command, "--ready-file", str(ready), "--explain"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            process.stdout.readline()
+            process.stdout.close()
+            deadline = time.monotonic() + PATIENCE_S
+            while not ready.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            port = int(ready.read_text().rpartition(":")[2])
+            for _ in range(3):
+                assert ask_api_versions(port)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+        assert process.stderr.read() == b""
 
 
 def test_version_and_help() -> None:

@@ -8,6 +8,7 @@ at. For a learner, EXPLAIN, between DEBUG and INFO, tells what the broker does w
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Final, TextIO
@@ -61,6 +62,28 @@ class PlainFormatter(logging.Formatter):
         return text
 
 
+class PlainHandler(logging.StreamHandler[TextIO]):
+    """Plain lines for pipes and files. When the reader of a pipe is gone, what follows is dropped without a word."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.setFormatter(PlainFormatter())
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if isinstance(sys.exception(), BrokenPipeError):
+            self._let_go()
+        else:
+            super().handleError(record)
+
+    def _let_go(self) -> None:
+        """Nobody reads any more (``| head -1``), which is no reason to stop or to complain at every line. The stream
+        itself is led to nowhere, because it still holds the line that failed, and Python flushes it once more at the
+        end: with a complaint and another exit code."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stream.fileno())
+        os.close(nowhere)
+
+
 class RichHandler(logging.Handler):
     """Coloured lines for people. ``rich`` is imported with the first line, and only when there is a terminal."""
 
@@ -109,12 +132,7 @@ def printable(text: str) -> str:
 def configure(level: str, stream: TextIO | None = None) -> logging.Handler:
     """Makes this process log to ``stream`` (standard output by default): rich on a terminal, else plain lines."""
     stream = sys.stdout if stream is None else stream
-    handler: logging.Handler
-    if stream.isatty():
-        handler = RichHandler(stream)
-    else:
-        handler = logging.StreamHandler(stream)
-        handler.setFormatter(PlainFormatter())
+    handler: logging.Handler = RichHandler(stream) if stream.isatty() else PlainHandler(stream)
     root = logging.getLogger(ROOT)
     root.handlers[:] = [handler]
     root.propagate = False
