@@ -34,7 +34,6 @@ from kafka_server.domain.errors import (
     InvalidTransactionTimeout,
     StorageError,
     TransactionalIdNotFound,
-    TransactionCoordinatorFenced,
     UnknownTopicOrPartition,
 )
 from kafka_server.domain.transaction import NO_PRODUCER_ID, Producer, Protocol, State, TopicPartition, Transaction
@@ -345,14 +344,15 @@ class TransactionCoordinator:
         failed: list[TopicPartition] = []
         for partition in sorted(partitions):
             try:
-                pending = self._markers.write(marker, partition, transaction.protocol)
+                pending = self._markers.write_own(marker, partition, transaction.protocol)
             except UnknownTopicOrPartition:
                 continue  # The topic was deleted, and with it what the transaction did there.
-            except (InvalidProducerEpoch, TransactionCoordinatorFenced) as error:
+            except InvalidProducerEpoch as error:
                 # A later transaction of this id has ended here, so this one has, too.
                 log.warning("No marker was written into %s-%d: %s", *partition, error)
                 continue
-            except StorageError as error:
+            except DomainError as error:
+                # Without a marker the transaction stays open for readers, whatever the reason is.
                 log.error("A marker could not be written into %s-%d: %s", *partition, error)
                 failed.append(partition)
                 continue

@@ -55,6 +55,20 @@ class TransactionMarkers:
             )
         return self._producer.end_transaction(self._replicas.find(topic, index), marker, protocol)
 
+    def write_own(self, marker: Marker, partition: TopicPartition, protocol: Protocol) -> Awaitable[None] | None:
+        """``write`` for the coordinator of this broker, which a partition does not take for an older one.
+
+        Coordinators are counted in Apache Kafka, where they move from broker to broker, and a partition refuses markers
+        that come from before the last move. This broker has one coordinator that nobody replaces. But a partition can
+        know of others: it came from Apache Kafka, or an administrator wrote a marker. So ours counts as far as they do.
+        """
+        topic, index = partition
+        if topic != OFFSETS_TOPIC:
+            known = self._replicas.find(topic, index).partition.producers.get(marker.producer_id)
+            if known is not None and known.coordinator_epoch > marker.coordinator_epoch:
+                marker = marker._replace(coordinator_epoch=known.coordinator_epoch)
+        return self.write(marker, partition, protocol)
+
     def wake(self) -> None:
         """Wakes the readers that waited for what was ended. Called once, after the last marker."""
         self._producer.wake()

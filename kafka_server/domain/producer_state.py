@@ -175,9 +175,7 @@ class ProducerStates:
         Where each transaction has an epoch of its own (KIP-890), the marker's epoch lies above that of the records it
         ends, so an equal epoch is a marker that came late - unless nothing is open, then it is a harmless repetition.
         """
-        entry = self._entries.get(marker.producer_id)
-        if entry is None:
-            return
+        entry = self._entries.get(marker.producer_id) or ProducerEntry()
         is_stale = marker.producer_epoch < entry.epoch
         if epoch_is_bumped and marker.producer_epoch == entry.epoch:
             is_stale = entry.transaction_first_offset is not None and marker.producer_epoch != EPOCH_MAX

@@ -20,9 +20,12 @@ from kafka_server.domain.errors import (
     InvalidRegularExpression,
     InvalidRequest,
     TransactionalIdNotFound,
+    TransactionCoordinatorFenced,
     UnknownTopicOrPartition,
 )
 from tests.application.transaction_house import TXN, TransactionHouse
+
+UNKNOWN_SERVER_ERROR = -1
 
 
 async def busy_house() -> TransactionHouse:
@@ -107,6 +110,54 @@ async def test_a_marker_below_the_epoch_of_the_records_is_refused() -> None:
 
     assert answer.markers[0].topics[0].partitions[0].error_code == InvalidProducerEpoch.code
     assert (await house.ask(EndTxnRequest(TXN, 0, 1, True), 5)).error_code == 0
+
+
+def marker(
+    producer_id: int, epoch: int, *topics: WritableTxnMarkerTopic, coordinator_epoch: int = 0
+) -> WritableTxnMarker:
+    return WritableTxnMarker(producer_id, epoch, False, list(topics), coordinator_epoch)
+
+
+@pytest.mark.parametrize("commit", [True, False])
+async def test_a_transaction_ends_where_a_marker_of_a_later_coordinator_was_written_before(commit: bool) -> None:
+    house = await TransactionHouse().open()
+    producer = await house.initialise()
+    late = marker(*producer, WritableTxnMarkerTopic("orders", [0]), coordinator_epoch=7)
+    await house.ask(WriteTxnMarkersRequest([late]), 1)
+    await house.produce(producer)
+    assert house.stable() == 1
+
+    assert (await house.ask(EndTxnRequest(TXN, *producer, commit), 5)).error_code == 0
+    assert house.stable() == 3
+
+
+async def test_a_marker_of_an_earlier_coordinator_is_refused() -> None:
+    house = await busy_house()
+    orders = WritableTxnMarkerTopic("orders", [0])
+    codes = []
+    for epoch in (7, 6, 7):
+        answer = await house.ask(WriteTxnMarkersRequest([marker(0, 0, orders, coordinator_epoch=epoch)]), 1)
+        codes.append(answer.markers[0].topics[0].partitions[0].error_code)
+
+    assert codes == [0, TransactionCoordinatorFenced.code, 0]
+
+
+@pytest.mark.parametrize(("producer_id", "epoch"), [(-1, 0), (-2, 0), (0, -1)])
+async def test_a_marker_of_no_producer_fails_the_request_and_nothing_is_written(producer_id: int, epoch: int) -> None:
+    house = await busy_house()
+    orders = WritableTxnMarkerTopic("orders", [0, 1])
+    answer = await house.ask(WriteTxnMarkersRequest([marker(0, 0, orders), marker(producer_id, epoch, orders)]), 1)
+
+    codes = [part.error_code for one in answer.markers for topic in one.topics for part in topic.partitions]
+    assert codes == [UNKNOWN_SERVER_ERROR] * 4
+    assert [house.replicas.find("orders", index).partition.log_end_offset for index in (0, 1)] == [1, 0]
+
+
+async def test_a_marker_that_names_no_partition_is_left_out_of_the_answer() -> None:
+    house = await busy_house()
+    markers = [marker(0, 0), marker(1, 0, WritableTxnMarkerTopic("orders", []))]
+
+    assert (await house.ask(WriteTxnMarkersRequest(markers), 1)).markers == []
 
 
 @pytest.mark.parametrize(("text", "code"), [("", 0), ("a", 97), ("group", 98_629_247), ("\U0001f600", 1_772_899)])

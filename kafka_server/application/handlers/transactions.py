@@ -7,7 +7,8 @@ Contract
     AddOffsetsToTxn     Adds what stands for the offsets of the group, a partition of __consumer_offsets.
     EndTxn              Success means that the decision is stored; it is carried out whatever happens then.
     TxnOffsetCommit     Stages offsets until the transaction ends. Member and generation are checked (KIP-447).
-    WriteTxnMarkers     For administrators who end a hanging transaction (KIP-664), and for other brokers.
+    WriteTxnMarkers     For administrators who end a hanging transaction (KIP-664), and for other brokers. A marker that
+                        names no partition is left out of the answer.
 Version notes
     PRODUCER_FENCED is INVALID_PRODUCER_EPOCH below AddPartitionsToTxn v2, AddOffsetsToTxn v2 and EndTxn v2 (KIP-588).
     AddPartitionsToTxn  v4+ has many transactions in one request and may only verify; brokers send it (KIP-890). v0-3
@@ -16,7 +17,10 @@ Version notes
     TxnOffsetCommit     v3+ member and generation. v4+ TRANSACTION_ABORTABLE, before that INVALID_TXN_STATE. v5+ adds
                         the offsets to the transaction by itself. v6+ topic ids: UNKNOWN_TOPIC_ID (KIP-1319).
     WriteTxnMarkers     v2+ says under which transaction version the marker is written (KIP-1228).
-Known gaps: none.
+Known gaps
+    WriteTxnMarkers     A marker of no producer fails the whole request with UNKNOWN_SERVER_ERROR, as in Apache Kafka,
+                        which by then has written the markers before it; here nothing is written. No producer is an id
+                        or an epoch of -1 there, any negative one here: nobody can have begun what it would end.
 
 Owns: the shapes of these APIs. Must never know: the rules of a transaction, how anything is stored.
 """
@@ -251,9 +255,12 @@ class TransactionHandlers:
     async def write_txn_markers(
         self, context: RequestContext, request: WriteTxnMarkersRequest
     ) -> WriteTxnMarkersResponse:
+        markers = [asked for asked in request.markers if any(topic.partition_indexes for topic in asked.topics)]
+        if any(asked.producer_id < 0 or asked.producer_epoch < 0 for asked in markers):
+            return _refused_markers(markers)
         response = WriteTxnMarkersResponse()
         unsafe: list[tuple[Awaitable[None], WritableTxnMarkerPartitionResult]] = []
-        for asked in request.markers:
+        for asked in markers:
             result = WritableTxnMarkerResult(asked.producer_id)
             response.markers.append(result)
             for topic in asked.topics:
@@ -283,6 +290,27 @@ class TransactionHandlers:
         except DomainError as error:
             place.error_code = error.code
             return None
+
+
+def _refused_markers(markers: list[WritableTxnMarker]) -> WriteTxnMarkersResponse:
+    return WriteTxnMarkersResponse(
+        [
+            WritableTxnMarkerResult(
+                asked.producer_id,
+                [
+                    WritableTxnMarkerTopicResult(
+                        topic.name,
+                        [
+                            WritableTxnMarkerPartitionResult(index, DomainError.code)
+                            for index in topic.partition_indexes
+                        ],
+                    )
+                    for topic in asked.topics
+                ],
+            )
+            for asked in markers
+        ]
+    )
 
 
 def fenced_code(error: DomainError, version: int) -> int:
