@@ -24,10 +24,16 @@ NEWEST = "4.4.0"
 NEWEST_TOOLS = "4.3.0"  # the newest release whose command line tools are published
 OLD_PROTOCOL = "3.9.2"  # the last line that still answers the versions that 4.0 removed (KIP-896)
 OLD_CLIENT = "2.8.2"
-RELEASES = (NEWEST, NEWEST_TOOLS, OLD_PROTOCOL, OLD_CLIENT)
+STREAMS = f"{NEWEST}-streams"  # with Kafka Streams beside it
+RELEASES = (NEWEST, NEWEST_TOOLS, OLD_PROTOCOL, OLD_CLIENT, STREAMS)
 
 # The programs in tests/clients/java that are compiled against a release.
-PROGRAMS = {NEWEST: ("Driver",), NEWEST_TOOLS: ("Tools",), OLD_CLIENT: ("Driver", "Tools")}
+PROGRAMS = {
+    NEWEST: ("Driver",),
+    NEWEST_TOOLS: ("Tools",),
+    OLD_CLIENT: ("Driver", "Tools"),
+    STREAMS: ("WordCount",),
+}
 
 # A tool lives for a second: the cheapest collector, no second compiler tier and the shared archive make it start fast.
 SHORT_LIVED = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
@@ -98,10 +104,12 @@ def resolve(version: str) -> Path:
         raise PeerMissingError("no `mvn` on PATH; install Maven 3.8 or newer")
     CLASS_PATHS.mkdir(parents=True, exist_ok=True)
     target = CLASS_PATHS / f"kafka-{version}.classpath"
+    number, _, profile = version.partition("-")
     subprocess.run(
         [
             *(maven, "--quiet", "--batch-mode", "--file", str(POM)),
-            *(f"-Dkafka.version={version}", *(["-Dkafka.tools=none"] if version == NEWEST else [])),
+            *(f"-Dkafka.version={number}", *(["-Dkafka.tools=none"] if number == NEWEST else [])),
+            *([f"-P{profile}"] if profile else []),
             *("dependency:build-classpath", f"-Dmdep.outputFile={target}"),
         ],
         check=True,
