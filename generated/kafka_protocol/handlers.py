@@ -169,9 +169,9 @@ class Handlers(Generic[Ctx]):
     offset_delete: Handler[Ctx, OffsetDeleteRequest, OffsetDeleteResponse]
     """Forgets committed offsets of partitions that the group no longer reads. Key 47, versions 0."""
     describe_client_quotas: Handler[Ctx, DescribeClientQuotasRequest, DescribeClientQuotasResponse]
-    """The quotas of users and client ids that match a filter. Key 48, versions 0-1."""
+    """The quotas of users, client ids and addresses that match a filter. Key 48, versions 0-1."""
     alter_client_quotas: Handler[Ctx, AlterClientQuotasRequest, AlterClientQuotasResponse]
-    """Sets and removes quotas of users, client ids, both, or the defaults of either. Key 49, versions 0-1."""
+    """Sets and removes quotas of users, client ids, both, or addresses, and of the defaults of each. Key 49, versions 0-1."""
     describe_user_scram_credentials: Handler[Ctx, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse]
     """Which users can log in by SCRAM, under which mechanisms; nothing secret. Key 50, versions 0."""
     alter_user_scram_credentials: Handler[Ctx, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse]

@@ -2,7 +2,8 @@
 Must never know: who implements them.
 
 Each port is written for its consumer and has at most six methods. Every adapter of a port passes the same suite in
-``tests/ports``. Sections: time; log storage; topics; offsets and groups; transactions.
+``tests/ports``. Sections: time; log storage; topics; configs; credentials and quotas;
+groups and offsets; transactions; addresses.
 """
 
 from __future__ import annotations
@@ -222,6 +223,13 @@ class QuotaRepository(Protocol):
 
     async def put(self, entity: Entity, quotas: Mapping[str, float]) -> None:
         """Replaces what is set for that entity; an empty mapping forgets it."""
+
+
+class Addresses(Protocol):
+    """What names of hosts stand for."""
+
+    async def resolve(self, name: str) -> str | None:
+        """The address in the form in which connections tell theirs; None when the name stands for none."""
 
 
 # ---- groups and offsets --------------------------------------------------------------------------------------------

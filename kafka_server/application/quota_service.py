@@ -1,8 +1,8 @@
 """Owns: setting and showing client quotas, and what each client did lately. Must never know: the wire, sockets.
 
 Produce and fetch quotas count bytes per second; the request quota counts the share of the one thread that a client's
-requests take, in percent. A pause is as long as it takes to bring the rate back; that of the request quota never
-exceeds one window, as in Apache Kafka.
+requests take, in percent; that of an address counts its new connections. A pause is as long as it takes to bring the
+rate back; that of the request and connection quotas never exceeds one window, as in Apache Kafka.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kafka_server.application.context import RequestContext
-from kafka_server.application.ports import Clock, QuotaRepository
+from kafka_server.application.ports import Addresses, Clock, QuotaRepository
 from kafka_server.application.serial_work import SerialWork
 from kafka_server.application.throttle import Throttle
 from kafka_server.domain.client_quota import (
+    CONNECTION_CREATION_RATE,
     CONSUMER_BYTE_RATE,
     CONTROLLER_MUTATION_RATE,
     ENFORCED,
@@ -27,7 +28,9 @@ from kafka_server.domain.client_quota import (
     TokenBucket,
     check_quota,
     find_quota,
+    is_address,
 )
+from kafka_server.domain.errors import InvalidRequest
 
 log = logging.getLogger("kafka_server.quota")
 
@@ -49,10 +52,12 @@ class QuotaService:
     """The quotas of one broker; an adapter of ``Quotas`` for the throttle, which it switches on while there are any."""
 
     __slots__ = (
+        "_addresses",
         "_buckets",
         "_burst_s",
         "_changing",
         "_clock",
+        "_connection_rates",
         "_new_rates",
         "_rates",
         "_repository",
@@ -67,6 +72,7 @@ class QuotaService:
         repository: QuotaRepository,
         clock: Clock,
         throttle: Throttle,
+        addresses: Addresses,
         window_ms: int,
         sample_count: int,
         mutation_burst_s: float,
@@ -75,6 +81,9 @@ class QuotaService:
         self._repository = repository
         self._clock = clock
         self._throttle = throttle
+        self._addresses = addresses
+        self._connection_rates: dict[str | None, int] = {}
+        """By address, None for the default: an entity may be the name of a host."""
         self._window_ms = window_ms
         self._sample_count = sample_count
         self._rates: dict[tuple[str, Sharers], QuotaRate] = {}
@@ -82,11 +91,23 @@ class QuotaService:
         self._burst_s = mutation_burst_s
         self._new_rates = 0
         self._changing = SerialWork()
-        self.counters = {key: QuotaCounters() for key in ENFORCED}
+        self.counters = {key: QuotaCounters() for key in (*ENFORCED, CONNECTION_CREATION_RATE)}
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Keeps what is stored."""
-        self._throttle.switch(self if self._repository.all() else None)
+        for entity in self._repository.all():
+            if is_address(entity):
+                try:
+                    self._keep_address(entity, await self._address(entity))
+                except InvalidRequest as error:
+                    log.warning("The quota of %s is not kept until it is set again: %s", _named(entity), error)
+        self._switch()
+
+    def _switch(self) -> None:
+        entities = self._repository.all()
+        of_clients = any(not is_address(entity) for entity in entities)
+        self._throttle.switch(self if of_clients else None)
+        self._throttle.switch_addresses(self if len(self._connection_rates) > 0 else None)
 
     # ---- showing and setting -----------------------------------------------------------------------------------------
 
@@ -96,13 +117,14 @@ class QuotaService:
 
     async def alter(self, entity: Entity, changes: Sequence[Change], *, validate_only: bool = False) -> None:
         """Sets and removes quotas of one entity, all or none. Raises InvalidRequest."""
+        address = await self._address(entity) if is_address(entity) else None
         for key, value in changes:
             if value is not None:
                 check_quota(entity, key, value)
         if not validate_only:
-            await self._changing.run(self._alter(entity, changes))
+            await self._changing.run(self._alter(entity, address, changes))
 
-    async def _alter(self, entity: Entity, changes: Sequence[Change]) -> None:
+    async def _alter(self, entity: Entity, address: str | None, changes: Sequence[Change]) -> None:
         before = self._repository.all().get(entity, {})
         after = dict(before)
         for key, value in changes:
@@ -112,8 +134,28 @@ class QuotaService:
                 after[key] = value
         if after != before:
             await self._repository.put(entity, after)
-            self.start()
+            if is_address(entity):
+                self._keep_address(entity, address)
+            self._switch()
             log.info("Quotas of %s are now %s", _named(entity), after or "none")
+
+    async def _address(self, entity: Entity) -> str | None:
+        """What that entity is compared with; None for the default. Raises InvalidRequest."""
+        name = entity[0][1]
+        if name is None:
+            return None
+        address = await self._addresses.resolve(name)
+        if address is None:
+            raise InvalidRequest(f"{name} is neither an address nor a host that is known")
+        return address
+
+    def _keep_address(self, entity: Entity, address: str | None) -> None:
+        """Of two names of one address the one that was changed last counts, as in Apache Kafka."""
+        quota = self._repository.all().get(entity, {}).get(CONNECTION_CREATION_RATE)
+        if quota is None:
+            self._connection_rates.pop(address, None)
+        else:
+            self._connection_rates[address] = int(quota)
 
     # ---- keeping -----------------------------------------------------------------------------------------------------
 
@@ -147,6 +189,14 @@ class QuotaService:
             self._count(CONTROLLER_MUTATION_RATE, pause_ms)
         return pause_ms
 
+    def connected(self, address: str) -> int:
+        """Connections that are turned away do not count, so that those after the pause come in."""
+        quota = self._connection_rates.get(address, self._connection_rates.get(None))
+        if quota is None:
+            return 0
+        pause_ms = self._record_rate(CONNECTION_CREATION_RATE, quota, (address, None), 1, keep_excess=False)
+        return min(pause_ms, self._window_ms)
+
     def fetch_bytes_max(self, context: RequestContext) -> int | None:
         found = find_quota(self._repository.all(), CONSUMER_BYTE_RATE, *_client(context))
         return None if found is None else int(found[0] * (self._sample_count - 1) * self._window_ms / 1000)
@@ -156,7 +206,9 @@ class QuotaService:
         found = find_quota(self._repository.all(), key, *_client(context))
         if found is None:
             return 0
-        quota, sharers = found
+        return self._record_rate(key, *found, amount, keep_excess=keep_excess)
+
+    def _record_rate(self, key: str, quota: float, sharers: Sharers, amount: float, *, keep_excess: bool) -> int:
         now_ms = self._clock.steady_ms()
         rate = self._rates.get((key, sharers))
         if rate is None:

@@ -30,6 +30,9 @@ class Quotas(Protocol):
     def mutated(self, context: RequestContext, count: int, *, is_strict: bool) -> int:
         """That many partitions are to be created or deleted. When strict and there is a pause, they must not be."""
 
+    def connected(self, address: str) -> int:
+        """That address made one more connection. When there is a pause, it must be turned away after that."""
+
     def fetch_bytes_max(self, context: RequestContext) -> int | None:
         """More at once would be over the quota whatever was read before; None when there is no quota."""
 
@@ -63,19 +66,28 @@ class MutationQuota:
 
 
 class Throttle:
-    """Stands between dispatch and handlers, and within Fetch."""
+    """Stands between dispatch and handlers, within Fetch, and where connections come in."""
 
-    __slots__ = ("_quotas", "_time_ns", "is_on")
+    __slots__ = ("_of_addresses", "_quotas", "_time_ns", "is_on")
 
     def __init__(self, time_ns: Callable[[], int]) -> None:
         self.is_on = False
         self._quotas: Quotas | None = None
+        self._of_addresses: Quotas | None = None
         self._time_ns = time_ns
 
     def switch(self, quotas: Quotas | None) -> None:
         """On with the quotas to keep, off with None."""
         self._quotas = quotas
         self.is_on = quotas is not None
+
+    def switch_addresses(self, quotas: Quotas | None) -> None:
+        """The same for the quotas of addresses."""
+        self._of_addresses = quotas
+
+    def connected(self, address: str) -> int:
+        """How long a new connection of that address is held before it is closed; 0 when it may stay."""
+        return 0 if self._of_addresses is None else self._of_addresses.connected(address)
 
     def handle(
         self,

@@ -37,7 +37,7 @@ class Broker:
         self.services = Services(settings, clock, self.stores)
         self.families = Families(self.services)
         self.dispatch = Dispatch(build_handlers(self.families))
-        self.server = Server(self.dispatch, limits(settings))
+        self.server = Server(self.dispatch, limits(settings), self.services.throttle.connected)
         self.metrics_address: str | None = None
         self.is_ready = False
         self.settling: asyncio.Task[None] | None = None

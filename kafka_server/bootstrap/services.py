@@ -68,11 +68,13 @@ class Services:
     @cached_property
     def quotas(self) -> QuotaService:
         from kafka_server.application.quota_service import QuotaService
+        from kafka_server.infrastructure.network.addresses import SystemAddresses
 
         of = self.configs
         sampling = of.integer("quota.window.size.seconds") * 1000, of.integer("quota.window.num")
         burst_s = of.integer("controller.quota.window.size.seconds") * of.integer("controller.quota.window.num")
-        return QuotaService(self.stores.quotas, self.clock, self.throttle, *sampling, burst_s)
+        addresses = SystemAddresses()
+        return QuotaService(self.stores.quotas, self.clock, self.throttle, addresses, *sampling, burst_s)
 
     @cached_property
     def telemetry(self) -> TelemetryService:
@@ -255,7 +257,7 @@ class Services:
             if self.stores.may_lack_producers:
                 known = (producer_id for one in self.replicas for producer_id, _ in one.partition.producers.items())
                 await self.producer_ids.pass_over(max(known, default=-1))
-            self.quotas.start()
+            await self.quotas.start()
             # Most of what a start may cost is loading these modules; a broker without groups need not yet.
             if self.stores.holds("groups"):
                 await self._load_groups()

@@ -9,6 +9,8 @@ and who shares an entity's quota also shares its rate::
     3  user                            7  client id
     4  default user and client id      8  default client id
 
+An address has one quota only, for its new connections: its own, else that of the default address.
+
 A rate is a sum over samples, as Apache Kafka takes it: ``samples`` windows of ``window_ms``, the present one included.
 When the rate R exceeds the quota Q, a pause of X brings it back: R * W / (W + X) = Q, so X = (R - Q) / Q * W.
 """
@@ -40,7 +42,9 @@ ENFORCED: Final[Mapping[str, bool]] = {
 }
 """The keys of users and client ids, and whether the value must be whole."""
 CONNECTION_CREATION_RATE: Final = "connection_creation_rate"
-"""Known to Apache Kafka; refused here, because a quota that is accepted and not kept would be a lie."""
+"""The only key of addresses: new connections per second. It must be whole and fit into 32 bits."""
+FRACTION_MAX: Final = 1e-6
+"""What a whole number may be off by, since it travels as a double."""
 
 Entity = tuple[tuple[str, str | None], ...]
 """Type and name of each part, sorted by type; the name None stands for the default."""
@@ -85,6 +89,11 @@ def entity_of(parts: Sequence[tuple[str, str | None]]) -> Entity:
     return tuple(sorted(named.items()))
 
 
+def is_address(entity: Entity) -> bool:
+    """Whether it is an address or the default of all."""
+    return entity[0][0] == IP
+
+
 def check_quota(entity: Entity, key: str, value: float) -> None:
     """Raises InvalidRequest when that quota cannot be set for that entity."""
     check_key(entity, key)
@@ -92,19 +101,17 @@ def check_quota(entity: Entity, key: str, value: float) -> None:
         raise InvalidRequest(f"The quota {key} must be a finite number")
     if value <= 0:
         raise InvalidRequest(f"The quota {key} must be greater than 0")
-    if ENFORCED[key]:
-        if value != int(value):
-            raise InvalidRequest(f"The quota {key} must be a whole number")
-        if value > 2**63 - 1:
+    if ENFORCED.get(key, True):
+        if value > (2**31 - 1 if key == CONNECTION_CREATION_RATE else 2**63 - 1):
             raise InvalidRequest(f"The quota {key} is too large")
+        if value % 1.0 > FRACTION_MAX:
+            raise InvalidRequest(f"The quota {key} must be a whole number")
 
 
 def check_key(entity: Entity, key: str) -> None:
     """Raises InvalidRequest when entities of that kind have no such quota."""
-    is_address = entity[0][0] == IP
-    if is_address and key == CONNECTION_CREATION_RATE:
-        raise InvalidRequest(f"This broker does not enforce {key}, so it cannot be set")
-    if is_address or key not in ENFORCED:
+    is_known = key == CONNECTION_CREATION_RATE if is_address(entity) else key in ENFORCED
+    if not is_known:
         raise InvalidRequest(f"There is no quota {key} for {' and '.join(kind for kind, _ in entity)}")
 
 

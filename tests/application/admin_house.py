@@ -45,6 +45,7 @@ from kafka_server.application.throttle import Throttle
 from kafka_server.application.topic_service import NewTopic, TopicService
 from kafka_server.domain.topic import Topic
 from kafka_server.infrastructure.compression import Codecs
+from kafka_server.infrastructure.network.addresses import SystemAddresses
 from kafka_server.infrastructure.storage.memory import MemoryLogRepository, MemoryTopicRepository
 from kafka_server.infrastructure.storage.memory_metadata import (
     MemoryConfigRepository,
@@ -84,7 +85,7 @@ class House:
         self.clock = VirtualClock()
         self.throttle = Throttle(lambda: 0)
         self.telemetry = TelemetryService(self.config_repository, Codecs(), self.clock, size_max=1000)
-        self.quotas = QuotaService(MemoryQuotaRepository(), self.clock, self.throttle, 1000, 11, 10)
+        self.quotas = QuotaService(MemoryQuotaRepository(), self.clock, self.throttle, SystemAddresses(), 1000, 11, 10)
         self.context = RequestContext("PLAINTEXT", "10.0.0.1", 9092, "10.0.0.2", 50000, "c")
         self._families: list[object] = [
             ApiVersionsHandlers(SERVED, FEATURES, CLUSTER.cluster_id, NODE_ID),

@@ -245,6 +245,85 @@ async def test_rates_of_silent_clients_are_forgotten() -> None:
     assert len(house.quotas._rates) < 1200
 
 
+# ---- connections of addresses (KIP-612) --------------------------------------------------------------------------
+
+
+async def test_the_connections_of_an_address_have_a_quota() -> None:
+    house = House()
+
+    assert await alter(house, entry({"ip": "10.1.2.3"}, connection_creation_rate=5)) == [0]
+    assert await alter(house, entry({"ip": None}, connection_creation_rate=9)) == [0]
+
+    assert await describe(house, ("ip", EXACT, "10.1.2.3")) == [{"ip": "10.1.2.3"}]
+    assert await describe(house, ("ip", DEFAULT, None)) == [{"ip": None}]
+    assert len(await describe(house, ("ip", ANY, None))) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "code"), [(1, 0), (2**31 - 1, 0), (1.0000001, 0), (0, 42), (-1, 42), (1.5, 42), (2.0**31, 42)]
+)
+async def test_a_connection_rate_is_a_whole_positive_number_of_32_bits(value: float, code: int) -> None:
+    assert await alter(House(), entry({"ip": None}, connection_creation_rate=value)) == [code]
+
+
+async def test_addresses_have_this_quota_only_and_nobody_else_has_it() -> None:
+    house = House()
+
+    assert await alter(house, entry({"ip": "10.1.2.3"}, producer_byte_rate=1)) == [42]
+    assert await alter(house, entry({"user": "ann"}, connection_creation_rate=1)) == [42]
+
+
+@pytest.mark.parametrize("value", [1.0, None])
+@pytest.mark.parametrize("name", ["256.1.1.1", "1.2.3.4.5", "a b", "1:2", "-1", "", "10.1.2.3 ", "name.invalid"])
+async def test_a_name_that_stands_for_no_address_is_refused_also_when_its_quota_goes(
+    name: str, value: float | None
+) -> None:
+    assert await alter(House(), entry({"ip": name}, connection_creation_rate=value)) == [42]
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [("127.1", "127.0.0.1"), ("010.1.2.3", "10.1.2.3"), ("[::1]", "::1"), ("::ffff:1.2.3.4", "1.2.3.4")],
+)
+async def test_an_address_may_be_written_in_several_ways(name: str, address: str) -> None:
+    house = House()
+    await alter(house, entry({"ip": name}, connection_creation_rate=1))
+
+    assert house.throttle.connected("1.1.1.1") == 0
+    assert [house.throttle.connected(address) > 0 for _ in range(12)] == [False] * 10 + [True] * 2
+    assert await describe(house) == [{"ip": name}]
+
+
+async def test_the_default_counts_for_each_address_without_its_own_quota() -> None:
+    house = House()
+    await alter(
+        house, entry({"ip": None}, connection_creation_rate=1), entry({"ip": "1.1.1.1"}, connection_creation_rate=2)
+    )
+
+    for address, admitted in (("1.1.1.1", 20), ("2.2.2.2", 10), ("3.3.3.3", 10)):
+        assert [house.throttle.connected(address) > 0 for _ in range(21)].index(True) == admitted
+
+
+async def test_connections_that_are_turned_away_do_not_count() -> None:
+    house = House()
+    await alter(house, entry({"ip": None}, connection_creation_rate=1))
+    pauses = [house.throttle.connected("1.1.1.1") for _ in range(50)]
+
+    assert set(pauses[:10]) == {0}
+    assert set(pauses[10:]) == {1000}  # at most one window
+    house.clock.advance(11_000)
+    assert [house.throttle.connected("1.1.1.1") > 0 for _ in range(11)] == [False] * 10 + [True]
+
+
+async def test_requests_are_not_watched_for_the_sake_of_addresses() -> None:
+    house = House()
+    await alter(house, entry({"ip": None}, connection_creation_rate=1))
+    assert not house.throttle.is_on
+
+    await alter(house, entry({"ip": None}, connection_creation_rate=None))
+    assert [house.throttle.connected("1.1.1.1") for _ in range(99)] == [0] * 99
+
+
 # ---- changes of topics (KIP-599) ---------------------------------------------------------------------------------
 
 

@@ -142,6 +142,59 @@ def quotas(*components: tuple[str, int, str | None], strict: bool = False, versi
 EXACT, DEFAULT, ANY = 0, 1, 2
 
 
+def test_quotas_of_addresses(theirs: RawClient, ours: RawClient) -> None:
+    # So high that nobody is turned away.
+    address, every = {"ip": "10.1.2.3"}, {"ip": None}
+    names = ["localhost", "::1", "[::1]", "127.1", "010.1.2.3", "256.1.1.1", "a b", "-1", "nope.invalid", ""]
+    compare(
+        theirs,
+        ours,
+        alter(entry(address, connection_creation_rate=1e6), entry(every, connection_creation_rate=1e6)),
+        *(
+            alter(entry(address, connection_creation_rate=value))
+            for value in (0.0001, -1, 1.5, 1.0000001, 2.0**31 - 1, 2.0**31, 1e300)
+        ),
+        *(
+            alter(entry({"ip": name}, connection_creation_rate=value), validate_only=value is not None)
+            for name in names
+            for value in (1e6, None)
+        ),
+        alter(entry(address), entry({"ip": "nope.invalid"})),
+        alter(entry(address, producer_byte_rate=1)),
+        alter(entry(address, producer_byte_rate=None)),
+        alter(entry({"user": "a"}, connection_creation_rate=1)),
+        alter(entry({"ip": "10.1.2.3", "user": "a"}, connection_creation_rate=1)),
+        quotas(),
+        *(
+            quotas(component, strict=strict)
+            for strict in (False, True)
+            for component in (("ip", EXACT, "10.1.2.3"), ("ip", DEFAULT, None), ("ip", ANY, None))
+        ),
+        alter(entry(address, connection_creation_rate=None), entry(every, connection_creation_rate=None)),
+        quotas(),
+    )
+
+
+def heard(client: RawClient, count: int) -> int:
+    """How many of that many new connections are answered before the first one that is not."""
+    for number in range(count):
+        with RawClient(client.bootstrap, patience_s=0.3) as another:
+            try:
+                another.ask(ListConfigResourcesRequest(), ListConfigResourcesResponse, 1)
+            except (TimeoutError, EOFError, ConnectionError):
+                return number
+    return count
+
+
+def test_an_address_that_connects_too_often_is_not_heard(theirs: RawClient, ours: RawClient) -> None:
+    for client in (theirs, ours):
+        for quota in (2.0, None):
+            step = alter(entry({"ip": "127.0.0.1"}, connection_creation_rate=quota))
+            assert [each.error_code for each in client.ask(step.request, step.response_type, 1).entries] == [0]
+            time.sleep(0.3)
+            assert heard(client, 30) == (20 if quota else 30)
+
+
 def test_client_quotas(theirs: RawClient, ours: RawClient) -> None:
     entities: list[Parts] = [
         {"user": "a"},

@@ -37,8 +37,8 @@ def client() -> Iterator[RawClient]:
         yield client
 
 
-def limit(client: RawClient, key: str, value: float) -> None:
-    entity = [acq.AlterClientQuotasRequestEntityData(entity_type="client-id", entity_name=CLIENT_ID)]
+def limit(client: RawClient, key: str, value: float, of: tuple[str, str] = ("client-id", CLIENT_ID)) -> None:
+    entity = [acq.AlterClientQuotasRequestEntityData(entity_type=of[0], entity_name=of[1])]
     entry = acq.AlterClientQuotasRequestEntryData(entity=entity, ops=[acq.OpData(key=key, value=value)])
     answer = client.ask(acq.AlterClientQuotasRequest(entries=[entry]), acq.AlterClientQuotasResponse, 1)
     assert [each.error_code for each in answer.entries] == [0]
@@ -61,6 +61,15 @@ def fetch(client: RawClient, offset: int, session_id: int = 0, epoch: int = -1) 
 
 def size(response: FetchResponse) -> int:
     return sum(len(part.records or b"") for topic in response.responses for part in topic.partitions)
+
+
+def is_heard(bootstrap: str) -> bool:
+    with RawClient(bootstrap, patience_s=0.2) as another:
+        try:
+            another.ask(MetadataRequest(topics=[]), MetadataResponse, 12)
+        except TimeoutError:
+            return False
+    return True
 
 
 def seconds_until_answered(client: RawClient) -> float:
@@ -130,6 +139,7 @@ def test_quotas_and_credentials_are_there_after_a_restart(tmp_path: Path) -> Non
     )
     with threaded_broker(**on_disk) as broker, RawClient(broker.bootstrap) as client:
         limit(client, "producer_byte_rate", 1000)
+        limit(client, "connection_creation_rate", 2, of=("ip", "localhost"))
         request = ausc.AlterUserScramCredentialsRequest(upsertions=[user])
         client.ask(request, ausc.AlterUserScramCredentialsResponse, 0)
 
@@ -140,9 +150,12 @@ def test_quotas_and_credentials_are_there_after_a_restart(tmp_path: Path) -> Non
         )
         client.ask(CreateTopicsRequest(topics=[wanted("orders", 1, 1)]), CreateTopicsResponse, 7)
         told = client.ask(produce(20_000), ProduceResponse, 9)
+        admitted = [is_heard(broker.bootstrap) for _ in range(20)]
 
-    assert [(each.key, each.value) for entry in quotas.entries or [] for each in entry.values] == [
-        ("producer_byte_rate", 1000)
-    ]
+    assert {(each.key, each.value) for entry in quotas.entries or [] for each in entry.values} == {
+        ("producer_byte_rate", 1000),
+        ("connection_creation_rate", 2),
+    }
+    assert admitted == [True] * 19 + [False]  # 20 in the windows of 10 s, and this client was the first
     assert [result.user for result in users.results] == ["ann"]
     assert told.throttle_time_ms > 5000

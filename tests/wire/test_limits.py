@@ -170,3 +170,28 @@ async def test_only_requests_with_records_may_be_large(start: Start, caplog: pyt
         assert await peer.is_closed()
         assert bench.dispatch.handled == []
         assert "which carries no records" in caplog.text
+
+
+async def test_a_connection_of_an_address_that_connects_too_often_is_not_heard_and_closed_after_a_pause(
+    start: Start,
+) -> None:
+    async with start() as bench:
+        bench.server._pause_ms = lambda host: {"127.0.0.1": 300}[host]
+        began = asyncio.get_running_loop().time()
+        peer = await bench.connect()
+        await peer.send(request(ECHO))
+        assert not await peer.is_closed(within_s=0.1)
+        assert await peer.is_closed()
+        assert 0.25 < asyncio.get_running_loop().time() - began < 2
+        assert bench.dispatch.handled == []
+        assert bench.server.counters.refused_ip_rate == 1
+        assert bench.server.connection_count() == 0
+
+
+async def test_a_stop_does_not_wait_for_those_who_were_turned_away(start: Start) -> None:
+    async with start() as bench:
+        bench.server._pause_ms = lambda _: 60_000
+        peer = await bench.connect()
+        await peer.send(request(ECHO))
+        await asyncio.sleep(0.05)
+    assert await peer.is_closed()

@@ -1,4 +1,5 @@
-"""AlterClientQuotas (API key 49): Sets and removes quotas of users, client ids, both, or the defaults of either.
+"""AlterClientQuotas (API key 49): Sets and removes quotas of users, client ids, both, or addresses, and of the
+defaults of each.
 
 Versions:
 

@@ -1,4 +1,4 @@
-"""DescribeClientQuotas (API key 48): The quotas of users and client ids that match a filter.
+"""DescribeClientQuotas (API key 48): The quotas of users, client ids and addresses that match a filter.
 
 Versions:
 

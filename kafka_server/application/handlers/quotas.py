@@ -4,11 +4,14 @@ Shapes: an entity is a list of types with names (null is the default of the type
 exact name, the default, or anything. Responses list entities with their quotas, or with what became of the change.
 Behaviour: ``producer_byte_rate``, ``consumer_byte_rate``, ``request_percentage`` and ``controller_mutation_rate`` of
 users and client ids are stored and kept; a client that exceeds one is told in ``throttle_time_ms`` and then not heard
-for that long. What is wrong with an entity is INVALID_REQUEST for that entity alone, and removing a quota that is not
-set is fine. An entity or key that is given twice is INVALID_REQUEST; Apache Kafka says so too, but keeps the first. A
-filter that contradicts itself is INVALID_REQUEST and an unknown type UNSUPPORTED_VERSION, both without a list.
+for that long. ``connection_creation_rate`` of an address, or of the default of all, is kept where connections come in:
+one that exceeds it is accepted, not heard, and closed after the pause. An address may be the name of a host; one that
+cannot be resolved is INVALID_REQUEST, also when its quota is removed. What is wrong with an entity is INVALID_REQUEST
+for that entity alone, and removing a quota that is not set is fine. An entity or key that is given twice is
+INVALID_REQUEST; Apache Kafka says so too, but keeps the first. A filter that contradicts itself is INVALID_REQUEST and
+an unknown type UNSUPPORTED_VERSION, both without a list.
 Versions: v1 differs in its encoding only.
-Known gaps: the ``connection_creation_rate`` of addresses is refused.
+Known gaps: none.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ _PREFIX_FLEXIBLE = Struct(">iiB").pack
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One accepted connection. ``admit`` is asked once it is made; False closes it."""
+    """One accepted connection. ``admit`` is asked once it is made; with None it has closed it, or will."""
 
     __slots__ = (
         "_admit",
@@ -125,7 +125,6 @@ class Connection(asyncio.BufferedProtocol):
         context = self._admit(self, self._transport)
         if context is None:
             self._blocked = CLOSING
-            self._transport.abort()
             return
         context.mute = self.mute
         self.context = context

@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -68,6 +68,7 @@ class NetworkCounters:
     accepted: int = 0
     refused_total_limit: int = 0
     refused_ip_limit: int = 0
+    refused_ip_rate: int = 0
     closed_idle: int = 0
     closed_slow: int = 0
 
@@ -79,12 +80,16 @@ class BindError(Exception):
 class Server:
     """``await start()``, serve, ``await stop()``. One event loop, any number of listeners."""
 
-    def __init__(self, dispatch: Dispatch, limits: Limits) -> None:
+    def __init__(self, dispatch: Dispatch, limits: Limits, pause_ms: Callable[[str], int] = lambda _: 0) -> None:
+        """``pause_ms`` is told of each new connection's address; it says how long that one is held before it is closed,
+        0 when it may stay."""
         self.limits = limits
         self.counters = NetworkCounters()
         self.listeners: list[Listener] = []
         """What is open, with the real ports."""
         self._dispatch = dispatch
+        self._pause_ms = pause_ms
+        self._turned_away: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._shared: Shared | None = None
         self._servers: list[asyncio.Server] = []
         self._per_ip: dict[str, int] = {}
@@ -136,6 +141,8 @@ class Server:
             self._sweep_timer.cancel()
         if self._shared is None:
             return
+        for transport in list(self._turned_away):
+            self._let_go(transport)
         connections = self._shared.connections
         for connection in list(connections):
             connection.drain()
@@ -170,15 +177,16 @@ class Server:
     # -- connections --------------------------------------------------------------------------------------------------
 
     def _admit(self, connection: Connection, transport: asyncio.Transport, listener: Listener) -> RequestContext | None:
-        """Counts the connection in and names it; None when a limit is reached."""
+        """Counts the connection in and names it; None when it must not stay."""
         assert self._shared is not None
         peer = transport.get_extra_info("peername")
         local = transport.get_extra_info("sockname")
         if not peer or not local:  # it was reset before we looked
+            transport.abort()
             return None
-        client_host, client_port = _plain_host(peer[0]), int(peer[1])
-        local_host, local_port = _plain_host(local[0]), int(local[1])
-        if not self._has_room_for(client_host):
+        client_host, client_port = plain_host(peer[0]), int(peer[1])
+        local_host, local_port = plain_host(local[0]), int(local[1])
+        if not self._may_stay(client_host, transport):
             return None
         self._serial += 1
         self.counters.accepted += 1
@@ -194,6 +202,30 @@ class Server:
             connection_id=f"{local_host}:{local_port}-{client_host}:{client_port}-{self._serial}",
             security_protocol=listener.security_protocol,
         )
+
+    def _may_stay(self, client_host: str, transport: asyncio.Transport) -> bool:
+        """False when it is closed: at once, or after the pause of an address that connects too often."""
+        pause_ms = self._pause_ms(client_host)
+        if pause_ms > 0:
+            self._hold(transport, pause_ms, client_host)
+            return False
+        if not self._has_room_for(client_host):
+            transport.abort()
+            return False
+        return True
+
+    def _hold(self, transport: asyncio.Transport, pause_ms: int, client_host: str) -> None:
+        """Leaves a peer unheard for a while and then closes: one that was closed at once would be back at once."""
+        assert self._shared is not None
+        self.counters.refused_ip_rate += 1
+        text = f"Refusing {client_host} for {pause_ms} ms: its connection_creation_rate is exceeded"
+        self._shared.notices.warn("connection_creation_rate", text)
+        transport.pause_reading()
+        self._turned_away[transport] = self._shared.loop.call_later(pause_ms / 1000, self._let_go, transport)
+
+    def _let_go(self, transport: asyncio.Transport) -> None:
+        self._turned_away.pop(transport).cancel()
+        transport.abort()
 
     def _has_room_for(self, client_host: str) -> bool:
         assert self._shared is not None
@@ -298,7 +330,7 @@ class Server:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.limits.receive_buffer_bytes)
 
 
-def _plain_host(host: str) -> str:
+def plain_host(host: str) -> str:
     """An IPv4 client that came through an IPv6 socket is shown, counted and advertised to as IPv4."""
     return host.removeprefix("::ffff:") if host.startswith("::ffff:") and "." in host else host
 

@@ -231,6 +231,7 @@ class Metrics:
             [
                 ((("limit", "max.connections"),), counters.refused_total_limit),
                 ((("limit", "max.connections.per.ip"),), counters.refused_ip_limit),
+                ((("limit", "connection_creation_rate"),), counters.refused_ip_rate),
             ],
         )
         yield (
