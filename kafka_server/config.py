@@ -84,8 +84,8 @@ class Settings:
     ready_file: str
     shutdown_grace_ms: int
     notes: tuple[str, ...]
-    """What the start should log about the settings: unknown keys, listeners left out. ConfigService itself warns of
-    known keys without effect."""
+    """What the start should log about the settings: unknown keys, keys that a file has twice, listeners left out.
+    ConfigService itself warns of known keys without effect."""
 
     def broker_texts(self) -> dict[str, str]:
         """All that somebody set, as texts; the rest of the server reads its settings from these, and shows them."""
@@ -100,14 +100,25 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     file: str | os.PathLike[str] | None = None,
 ) -> Settings:
-    """Gathers all sources and checks them. Raises ConfigError."""
+    """Gathers all sources and checks them. Raises ConfigError.
+
+    In a file the last of two entries wins, as in Java, with a note; flags that set one key twice are a mistake.
+    """
     given: dict[str, Given] = {}
+    notes: list[str] = []
     if file is not None:
-        given.update((entry.key, entry) for entry in read_properties(file))
+        for entry in read_properties(file):
+            if entry.key in given:
+                notes.append(f"{entry.key} stands twice: {given[entry.key].source} is overruled by {entry.source}")
+            given[entry.key] = entry
     if environ is not None:
         given.update((entry.key, entry) for entry in read_environment(environ))
-    given.update((entry.key, entry) for entry in flags)
-    return _settings(given)
+    of_flags: dict[str, Given] = {}
+    for entry in flags:
+        twin = of_flags.setdefault(entry.key, entry)
+        if twin is not entry:
+            raise ConfigError(f"{entry.key} is given twice, by {twin.source} and by {entry.source}; give it once")
+    return _settings(given | of_flags, notes)
 
 
 def read_environment(environ: Mapping[str, str]) -> Iterator[Given]:
@@ -223,13 +234,13 @@ def checked(key: ConfigKey, entry: Given) -> ConfigValue:
         raise ConfigError(f"{key.name} = {shown} ({entry.source}): {reason}. {key.doc}") from error
 
 
-def _settings(given: Mapping[str, Given]) -> Settings:
+def _settings(given: Mapping[str, Given], notes: list[str]) -> Settings:
     read = _Reader(given)
     known = broker_keys()
     for name, entry in given.items():
         if name in known:
             checked(known[name], entry)
-    notes = list(_notes(given))
+    notes += _notes(given)
     listeners = _listeners(read, notes)
     if read.text("storage") == "memory" and (read.is_given("log.dirs") or read.is_given("log.dir")):
         notes.append("log.dirs has no effect with storage=memory: everything is forgotten when the server stops")
@@ -351,6 +362,8 @@ def _advertised(read: _Reader, listeners: tuple[Listener, ...]) -> dict[str, tup
             raise read.wrong("advertised.listeners", f"there is no listener {name} in listeners")
         if host in ("", "0.0.0.0", "::") or not port:  # noqa: S104 - it is refused here, not bound
             raise read.wrong("advertised.listeners", f"{text} is no address that a client can connect to")
+        if name in advertised:
+            raise read.wrong("advertised.listeners", f"the listener name {name} appears twice; names must differ")
         advertised[name] = host, port
     return advertised
 

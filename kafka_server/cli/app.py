@@ -30,7 +30,8 @@ def _with_flags(function: Callable[..., None]) -> Callable[..., None]:
         if flag.is_switch:
             option = click.option(flag.name, is_flag=True, help=flag.help)
         else:
-            option = click.option(flag.name, metavar=flag.metavar, multiple=flag.repeats, help=flag.help)
+            # Every value is kept: of a flag that is given twice click alone would take the last without a word.
+            option = click.option(flag.name, metavar=flag.metavar, multiple=True, help=flag.help)
         function = option(function)
     return function
 

@@ -88,6 +88,8 @@ def interpret(found: Sequence[tuple[Flag, str]]) -> StartFlags:
                 raise FlagError(f"{flag.name} {value!r} is not of the form KEY=VALUE, for example num.partitions=3")
             flags.given.append(Given(key.strip(), text, f"flag {flag.name}"))
         else:
+            if flag.name in values:
+                raise FlagError(f"{flag.name} is given twice; give it once")
             values[flag.name] = value
             if flag.key:
                 flags.given.append(Given(flag.key, value, f"flag {flag.name}"))
@@ -96,7 +98,8 @@ def interpret(found: Sequence[tuple[Flag, str]]) -> StartFlags:
     if "--explain" in values:
         if values.get("--log-level", "explain") != "explain":
             raise FlagError("--explain and --log-level contradict each other; give one")
-        flags.given.append(Given("log.level", "explain", "flag --explain"))
+        if "--log-level" not in values:
+            flags.given.append(Given("log.level", "explain", "flag --explain"))
     if "--host" in values or "--port" in values:
         flags.given.append(_listener_flag(values))
     return flags

@@ -111,6 +111,8 @@ def test_a_key_for_one_listener_is_reported_too_as_long_as_nothing_obeys_it(tmp_
         ("listeners=A://:1,B://:1\nlistener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT", "appears twice"),
         ("advertised.listeners=OTHER://h:1", "there is no listener OTHER"),
         ("advertised.listeners=PLAINTEXT://0.0.0.0:9092", "no address that a client can connect to"),
+        ("advertised.listeners=PLAINTEXT://a:1,PLAINTEXT://b:2", "the listener name PLAINTEXT appears twice"),
+        ("advertised.listeners=PLAINTEXT://a:1,plaintext://a:1", "the listener name PLAINTEXT appears twice"),
         ("listener.security.protocol.map=A:TELNET", "is not of the form NAME:PROTOCOL"),
         ("max.connections.per.ip.overrides=ten", "is not of the form host:count"),
         ("node.id=1\nbroker.id=2", "node.id says 1; they name the same thing"),
@@ -121,6 +123,21 @@ def test_a_key_for_one_listener_is_reported_too_as_long_as_nothing_obeys_it(tmp_
 def test_an_error_says_key_value_source_and_what_would_be_right(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_file(tmp_path, text)
+
+
+def test_two_flags_that_set_one_key_are_refused_even_when_they_agree() -> None:
+    twice = [flag("ssl.key.password", "hunter2"), Given("ssl.key.password", "hunter2", "flag --override")]
+    with pytest.raises(
+        ConfigError, match=r"ssl.key.password is given twice, by flag --ssl.key.password and by flag --override"
+    ) as caught:
+        load_settings(twice)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_in_a_file_the_last_entry_of_a_key_wins_as_in_java_and_a_note_says_so(tmp_path: Path) -> None:
+    settings = from_file(tmp_path, "node.id=1\nnum.partitions=3\nnode.id=2")
+    assert settings.node_id == 2
+    assert settings.notes == ("node.id stands twice: server.properties:1 is overruled by server.properties:3",)
 
 
 def test_a_password_is_never_shown_in_an_error(tmp_path: Path) -> None:
