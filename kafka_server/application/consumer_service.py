@@ -11,105 +11,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kafka_server.application.explain import EXPLAIN
+from kafka_server.application.fetch_values import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.ports import Clock, Timer
-from kafka_server.application.replica_manager import Replica, ReplicaManager
+from kafka_server.application.replica_manager import ReplicaManager
 from kafka_server.domain.aborted_transactions import AbortedTransaction
-from kafka_server.domain.errors import DomainError, NotLeaderOrFollower, OffsetOutOfRange, StorageError
-from kafka_server.domain.partition import EpochEnd
+from kafka_server.domain.errors import (
+    DomainError,
+    InconsistentTopicId,
+    NotLeaderOrFollower,
+    OffsetOutOfRange,
+    StorageError,
+    UnknownTopicId,
+    UnknownTopicOrPartition,
+)
 from kafka_server.domain.record_batch import iterate_batches
-from kafka_server.domain.topic import ZERO_ID
 
 log = logging.getLogger("kafka_server.fetch")
 
-NOTHING = memoryview(b"")
 R = TypeVar("R")
-
-
-class FetchTarget:
-    """One partition that a fetch reads, and what a session remembers of it.
-
-    A topic is named by ``topic_id`` or, where that is zero, by ``topic``.
-    """
-
-    __slots__ = (
-        "fetch_offset",
-        "index",
-        "last_fetched_epoch",
-        "leader_epoch",
-        "size_max",
-        "told_high_watermark",
-        "told_log_start_offset",
-        "topic",
-        "topic_id",
-    )
-
-    def __init__(
-        self,
-        topic: str,
-        topic_id: bytes,
-        index: int,
-        fetch_offset: int,
-        size_max: int,
-        leader_epoch: int = -1,
-        last_fetched_epoch: int = -1,
-    ) -> None:
-        self.topic = topic
-        self.topic_id = topic_id
-        self.index = index
-        self.fetch_offset = fetch_offset
-        self.size_max = size_max
-        self.leader_epoch = leader_epoch
-        self.last_fetched_epoch = last_fetched_epoch
-        self.told_high_watermark = -1
-        """What the session's client was told last; a partition without news is left out of an incremental answer."""
-        self.told_log_start_offset = -1
-
-
-@dataclass(slots=True)
-class FetchQuery:
-    """What a fetch wants."""
-
-    targets: Sequence[FetchTarget]
-    wait_ms_max: int
-    size_min: int
-    size_max: int
-    read_committed: bool = False
-    from_follower: bool = False
-    client_id: str = ""
-
-
-class ReadResult:
-    """What reading one partition gave. On error the offsets are -1 and there are no records."""
-
-    __slots__ = (
-        "aborted",
-        "diverging",
-        "error_code",
-        "high_watermark",
-        "last_stable_offset",
-        "log_start_offset",
-        "records",
-        "replica",
-        "target",
-    )
-
-    def __init__(self, target: FetchTarget) -> None:
-        self.target = target
-        self.replica: Replica | None = None
-        self.error_code = 0
-        self.high_watermark = -1
-        self.last_stable_offset = -1
-        self.log_start_offset = -1
-        self.diverging: EpochEnd | None = None
-        self.records = NOTHING
-        self.aborted: Sequence[AbortedTransaction] = ()
-        """What a reader of committed data has to leave out: the aborted transactions that have records among those
-        that were read, by their first offset. Taken together with the records, because the partition forgets them
-        when its log start passes them."""
 
 
 class _Pass:
@@ -220,9 +142,9 @@ class ConsumerService:
         target = result.target
         try:
             replica = (
-                self._replicas.find(target.topic, target.index)
-                if target.topic_id == ZERO_ID
-                else self._replicas.find_by_id(target.topic_id, target.index)
+                self._replicas.find_by_id(target.topic_id, target.index)
+                if query.uses_topic_ids
+                else self._replicas.find(target.topic, target.index)
             )
             result.replica = replica
             replica.counters.fetch_requests += 1
@@ -235,7 +157,7 @@ class ConsumerService:
             if target.last_fetched_epoch >= 0:
                 result.diverging = partition.diverging_epoch(target.fetch_offset, target.last_fetched_epoch)
         except DomainError as error:
-            result.error_code = error.code
+            result.error_code = self._loss(target).code if isinstance(error, UnknownTopicId) else error.code
             if result.replica is not None and not isinstance(error, OffsetOutOfRange):
                 result.replica.counters.failed_fetch_requests += 1
             return 0
@@ -244,6 +166,18 @@ class ConsumerService:
         result.last_stable_offset = high_watermark if stable else partition.last_stable_offset
         result.log_start_offset = partition.log_start_offset
         return end_offset
+
+    def _loss(self, target: FetchTarget) -> type[DomainError]:
+        """What became of a topic id that is not served. A session that has read from it is told whether its name is
+        gone, too, or belongs to another topic now; anybody else can only be told that the id is unknown (KIP-516).
+        """
+        if not target.seen_as:
+            return UnknownTopicId
+        try:
+            self._replicas.find(target.seen_as, target.index)
+        except UnknownTopicOrPartition:
+            return UnknownTopicOrPartition
+        return InconsistentTopicId
 
     @staticmethod
     def _refuse(reading: _Pass, result: ReadResult, error: StorageError) -> None:

@@ -22,7 +22,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from kafka_server.application.consumer_service import FetchTarget, ReadResult
+from kafka_server.application.fetch_values import FetchTarget, ReadResult
 from kafka_server.domain.errors import FetchSessionIdNotFound, FetchSessionTopicIdError, InvalidFetchSessionEpoch
 from kafka_server.domain.topic import ZERO_ID
 
@@ -90,6 +90,8 @@ class FetchSession:
                 # After an error the partition is told of again, whatever its high watermark is then.
                 target.told_high_watermark = -1 if result.error_code else result.high_watermark
                 target.told_log_start_offset = result.log_start_offset
+                if not target.seen_as and result.replica is not None:
+                    target.seen_as = result.replica.topic.name
                 if result.records:
                     key = _key(target.topic, target.topic_id, target.index)
                     if self.targets.pop(key, None) is not None:
@@ -184,6 +186,8 @@ class FetchSessions:
         for result in results:
             result.target.told_high_watermark = result.high_watermark
             result.target.told_log_start_offset = result.log_start_offset
+            if result.replica is not None:
+                result.target.seen_as = result.replica.topic.name
         self._sessions[session_id] = session
         return session
 

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable
 from typing import NoReturn, TypeVar, cast
 
-from kafka_server.application.consumer_service import ConsumerService, FetchQuery, FetchTarget, ReadResult
+from kafka_server.application.consumer_service import ConsumerService
 from kafka_server.application.context import RequestContext
 from kafka_server.application.fetch_sessions import FetchSessions
+from kafka_server.application.fetch_values import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.handlers.delete_records import DeleteRecordsHandlers
 from kafka_server.application.handlers.fetch import FetchHandlers
 from kafka_server.application.handlers.init_producer_id import InitProducerIdHandlers
@@ -24,7 +25,7 @@ from kafka_server.application.throttle import Throttle
 from kafka_server.domain.message import Message
 from kafka_server.domain.record_batch import iterate_batches
 from kafka_server.domain.records import iterate_messages
-from kafka_server.domain.topic import Topic, TopicSettings
+from kafka_server.domain.topic import ZERO_ID, Topic, TopicSettings
 from kafka_server.infrastructure.storage.memory import MemoryLogRepository, MemoryProducerIdRepository
 from kafka_server.testing.clock import VirtualClock
 from tests.domain.batches import CODECS, NOW_MS
@@ -78,7 +79,8 @@ class DataHouse:
         size_max: int = 1 << 20,
         committed: bool = False,
     ) -> list[ReadResult] | Awaitable[list[ReadResult]]:
-        query = FetchQuery(targets, wait_ms, size_min, size_max, read_committed=committed)
+        uses_topic_ids = any(target.topic_id != ZERO_ID for target in targets)
+        query = FetchQuery(targets, wait_ms, size_min, size_max, committed, uses_topic_ids)
         return self.consumer.fetch(query, lambda results: results)
 
     def read(self, *targets: FetchTarget, size_max: int = 1 << 20) -> list[ReadResult]:

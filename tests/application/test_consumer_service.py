@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from kafka_server.application.consumer_service import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.explain import EXPLAIN
+from kafka_server.application.fetch_values import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.ports import LogRepository, PartitionLog
 from kafka_server.domain.aborted_transactions import AbortedTransaction
 from kafka_server.domain.errors import (
@@ -45,11 +45,18 @@ async def test_a_topic_is_found_by_its_id_too() -> None:
     assert len(result.records) > 0
 
 
+async def test_an_id_that_is_not_known_is_told_beside_what_could_be_read() -> None:
+    house = DataHouse()
+    house.append(await house.replica(), batch(count=5))
+
+    targets = [FetchTarget("", topic_id(name), 0, 0, 1) for name in ("nobody", "orders")]
+    assert [result.error_code for result in house.read(*targets)] == [UnknownTopicId.code, 0]
+
+
 ERRORS = [
     (FetchTarget("nobody", bytes(16), 0, 0, 1), UnknownTopicOrPartition.code),
     (FetchTarget("orders", bytes(16), 7, 0, 1), UnknownTopicOrPartition.code),
     (FetchTarget("orders", bytes(16), -1, 0, 1), UnknownTopicOrPartition.code),
-    (FetchTarget("", topic_id("nobody"), 0, 0, 1), UnknownTopicId.code),
     (FetchTarget("orders", bytes(16), 0, 6, 1), OffsetOutOfRange.code),
     (FetchTarget("orders", bytes(16), 0, -7, 1), OffsetOutOfRange.code),
     (FetchTarget("orders", bytes(16), 0, 0, 1, leader_epoch=9), 75),

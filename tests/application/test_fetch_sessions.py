@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kafka_server.application.consumer_service import FetchTarget, ReadResult
 from kafka_server.application.fetch_sessions import FetchSessions, ForgottenPartition
+from kafka_server.application.fetch_values import FetchTarget, ReadResult
 from kafka_server.domain.errors import FetchSessionIdNotFound, FetchSessionTopicIdError, InvalidFetchSessionEpoch
 from tests.application.data_house import target
 

@@ -39,7 +39,7 @@ from tests.domain.batches import CODECS, NOW_MS, batch, idempotent, messages
 PRODUCE_VERSIONS = range(14)
 BATCH_VERSIONS = range(3, 14)
 FETCH_VERSIONS = range(19)
-NONE, CORRUPT_MESSAGE, UNKNOWN_TOPIC, UNKNOWN_TOPIC_ID = 0, 2, 3, 100
+NONE, CORRUPT_MESSAGE, UNKNOWN_TOPIC, UNKNOWN_TOPIC_ID, INCONSISTENT_TOPIC_ID = 0, 2, 3, 100, 103
 INVALID_REQUIRED_ACKS, INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE, INVALID_RECORD = 21, 32, 76, 87
 
 
@@ -468,6 +468,49 @@ async def test_forgotten_partitions_leave_the_session() -> None:
 
     news = fetch_response(house, 12, session_id=session_id, session_epoch=2)
     assert [p.partition_index for topic in news.responses for p in topic.partitions] == [1]
+
+
+@pytest.mark.parametrize("version", range(13, 19))
+async def test_the_zero_topic_id_is_nobodys(version: int) -> None:
+    house = DataHouse()
+    await house.topic("orders")
+    nobody = FetchTopic("", bytes(16), [FetchPartition(partition=0)])
+
+    opened = fetch_response(house, version, session_epoch=0, topics=[nobody])
+    again = fetch_response(house, version, session_id=opened.session_id, session_epoch=1)
+    assert [answer.responses[0].partitions[0].error_code for answer in (opened, again)] == [UNKNOWN_TOPIC_ID] * 2
+
+
+@pytest.mark.parametrize("version", range(13, 19))
+async def test_a_session_is_told_that_its_topic_was_deleted_and_that_another_took_its_name(version: int) -> None:
+    house = DataHouse()
+    topic = await house.topic("orders")
+    session_id = fetch_response(house, version, ("orders", 0, 0), session_epoch=0).session_id
+
+    def next_answer(epoch: int) -> PartitionData:
+        answer = fetch_response(house, version, session_id=session_id, session_epoch=epoch)
+        return answer.responses[0].partitions[0]
+
+    await house.replicas.remove_topic(topic)
+    gone = next_answer(1)
+    await house.replicas.open_topic(Topic("orders", b"another-orders--", 1, TopicSettings()))
+    replaced = next_answer(2)
+    assert (gone.error_code, gone.aborted_transactions) == (UNKNOWN_TOPIC, [])
+    assert (replaced.error_code, replaced.aborted_transactions) == (INCONSISTENT_TOPIC_ID, None)
+    assert fetch(house, version, ("orders", 0, 0))[0].error_code == UNKNOWN_TOPIC_ID
+
+
+@pytest.mark.parametrize("version", range(13, 19))
+async def test_a_partition_that_joined_a_session_later_is_told_the_same(version: int) -> None:
+    house = DataHouse()
+    await house.topic("clicks")
+    topic = await house.topic("orders")
+    session_id = fetch_response(house, version, ("clicks", 0, 0), session_epoch=0).session_id
+    fetch_response(house, version, ("orders", 0, 0), session_id=session_id, session_epoch=1)
+
+    await house.replicas.remove_topic(topic)
+    gone = fetch_response(house, version, session_id=session_id, session_epoch=2)
+    assert [p.error_code for topic in gone.responses for p in topic.partitions] == [UNKNOWN_TOPIC]
 
 
 async def test_two_connections_on_one_session_are_noticed() -> None:

@@ -18,7 +18,9 @@ Version notes
             conversion; Apache Kafka refused them for topics with compression.type=zstd up to 3.9 and no longer does.
     v11     rack_id: this broker has no other replica to point to.
     v12     last_fetched_epoch: where the reader's log and ours part (KIP-595).
-    v13     topics by id (KIP-516).
+    v13     topics by id (KIP-516); the zero id is nobody's. An id that is not known is UNKNOWN_TOPIC_ID. A session that
+            has read from it is told UNKNOWN_TOPIC_OR_PARTITION instead while its name is gone as well, and
+            INCONSISTENT_TOPIC_ID once another topic bears it.
     v15     replica_id moved into replica_state (KIP-903).
     v17/18  replica_directory_id and high_watermark concern raft replicas, which this broker does not serve.
 
@@ -39,14 +41,10 @@ from kafka_protocol.messages.fetch import (
     PartitionData,
 )
 
-from kafka_server.application.consumer_service import (
-    ConsumerService,
-    FetchQuery,
-    FetchTarget,
-    ReadResult,
-)
+from kafka_server.application.consumer_service import ConsumerService
 from kafka_server.application.context import RequestContext
 from kafka_server.application.fetch_sessions import FetchSessions, ForgottenPartition, SessionFetch
+from kafka_server.application.fetch_values import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.message_conversion import MessageConversion
 from kafka_server.application.ports import Clock
 from kafka_server.application.throttle import Throttle
@@ -123,6 +121,7 @@ class FetchHandlers:
             request.min_bytes,
             request.max_bytes,
             read_committed=request.isolation_level == 1,
+            uses_topic_ids=uses_topic_ids,
             from_follower=replica_id >= 0,
             client_id=context.client_id,
         )
