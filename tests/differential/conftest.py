@@ -1,23 +1,28 @@
-"""The two brokers that are compared: the newest Apache Kafka and ours."""
+"""The brokers that are compared: the newest Apache Kafka and ours, and an older one for what that no longer speaks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from kafka_server.testing.broker import threaded_broker
 from tests.differential.raw_client import RawClient
-from tests.peers import jvm
+from tests.peers import PeerMissingError, jvm, skip_or_fail
 from tests.peers.apache_kafka import ApacheKafka
 
+Pair = tuple[RawClient, RawClient]
 
-@pytest.fixture(scope="session")
-def theirs() -> Iterator[RawClient]:
+
+@contextmanager
+def apache_kafka(version: str) -> Iterator[RawClient]:
+    """Skips the test where that release is missing, or fails it where peers are promised."""
     try:
-        kafka = ApacheKafka(jvm.NEWEST).start()
-    except jvm.PeerMissingError as missing:
-        pytest.skip(str(missing))
+        kafka = ApacheKafka(version).start()
+    except PeerMissingError as missing:
+        skip_or_fail(missing)
+        raise
     try:
         with RawClient(kafka.bootstrap) as client:
             yield client
@@ -26,6 +31,19 @@ def theirs() -> Iterator[RawClient]:
 
 
 @pytest.fixture(scope="session")
+def theirs() -> Iterator[RawClient]:
+    with apache_kafka(jvm.NEWEST) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
 def ours() -> Iterator[RawClient]:
     with threaded_broker() as broker, RawClient(broker.bootstrap) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def old_pair() -> Iterator[Pair]:
+    """The last Apache Kafka that speaks what 4.0 removed (KIP-896), and a broker of ours that only it meets."""
+    with apache_kafka(jvm.OLD_PROTOCOL) as theirs, threaded_broker() as broker, RawClient(broker.bootstrap) as ours:
+        yield theirs, ours

@@ -7,7 +7,6 @@ message set is compressed, and Kafka fills up or cuts off its answers to the siz
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,14 +22,12 @@ from kafka_protocol.messages.produce import PartitionProduceData, ProduceRequest
 from kafka_server.domain.legacy_message import write_entry
 from kafka_server.domain.message import Message
 from kafka_server.domain.record_batch import CODEC_NAMES
-from kafka_server.testing.broker import threaded_broker
 from tests.application.data_house import messages_in
 from tests.application.test_produce_and_fetch_handlers import message_set, old_messages
+from tests.differential.conftest import Pair
 from tests.differential.raw_client import RawClient
 from tests.differential.test_data import NOW_MS, new_topic
 from tests.domain.batches import CODECS, batch
-from tests.peers import jvm
-from tests.peers.apache_kafka import ApacheKafka
 
 pytestmark = pytest.mark.jvm
 
@@ -38,17 +35,9 @@ CONTENT = [Message(b"key" if at else None, b"%d" % at if at != 2 else None, (), 
 OLD_CODECS = CODEC_NAMES[:4]
 
 
-@pytest.fixture(scope="module")
-def brokers() -> Iterator[tuple[RawClient, RawClient]]:
-    try:
-        kafka = ApacheKafka(jvm.OLD_PROTOCOL).start()
-    except jvm.PeerMissingError as missing:
-        pytest.skip(str(missing))
-    try:
-        with threaded_broker() as ours, RawClient(kafka.bootstrap) as old, RawClient(ours.bootstrap) as new:
-            yield old, new
-    finally:
-        kafka.stop()
+@pytest.fixture
+def brokers(old_pair: Pair) -> Pair:
+    return old_pair
 
 
 def produce(client: RawClient, topic: str, data: bytes, version: int) -> tuple[int, int]:
@@ -71,7 +60,7 @@ def fetch(client: RawClient, topic: str, offset: int, version: int) -> tuple[int
 @pytest.mark.parametrize("codec", range(4), ids=OLD_CODECS)
 @pytest.mark.parametrize(("magic", "version"), [(0, 0), (0, 1), (1, 1), (0, 2), (1, 2)])
 def test_what_old_producers_write_is_read_alike_in_all_versions(
-    brokers: tuple[RawClient, RawClient], magic: int, version: int, codec: int
+    brokers: Pair, magic: int, version: int, codec: int
 ) -> None:
     topic = new_topic(brokers)
     for _ in range(2):
@@ -89,9 +78,7 @@ def test_what_old_producers_write_is_read_alike_in_all_versions(
 
 @pytest.mark.parametrize("time_type", ["CreateTime", "LogAppendTime"])
 @pytest.mark.parametrize("codec", range(4), ids=OLD_CODECS)
-def test_what_new_producers_write_is_read_alike_by_old_consumers(
-    brokers: tuple[RawClient, RawClient], codec: int, time_type: str
-) -> None:
+def test_what_new_producers_write_is_read_alike_by_old_consumers(brokers: Pair, codec: int, time_type: str) -> None:
     topic = new_topic(brokers, message_timestamp_type=time_type)
     data = batch(*(Message(m.key, m.value, (("lost", b"1"),), m.timestamp) for m in CONTENT), codec=codec)
     for client in brokers:
@@ -140,14 +127,14 @@ SETS = {
 
 
 @pytest.mark.parametrize("label", SETS)
-def test_the_same_message_sets_are_refused(brokers: tuple[RawClient, RawClient], label: str) -> None:
+def test_the_same_message_sets_are_refused(brokers: Pair, label: str) -> None:
     topic = new_topic(brokers)
     theirs, ours = (produce(client, topic, SETS[label], 2) for client in brokers)
 
     assert theirs == ours
 
 
-def test_zstd_is_refused_to_old_consumers(brokers: tuple[RawClient, RawClient]) -> None:
+def test_zstd_is_refused_to_old_consumers(brokers: Pair) -> None:
     topic = new_topic(brokers)
     for client in brokers:
         for codec in (0, 4, 0):
@@ -158,7 +145,7 @@ def test_zstd_is_refused_to_old_consumers(brokers: tuple[RawClient, RawClient]) 
             assert (code, theirs) == (our_code, ours[: len(theirs)])
 
 
-def test_offsets_of_version_0(brokers: tuple[RawClient, RawClient]) -> None:
+def test_offsets_of_version_0(brokers: Pair) -> None:
     for topic in (new_topic(brokers), new_topic(brokers)):
         for timestamp in (-1, -2, -3, 0, NOW_MS + 10**9):
             for count_max in (0, 1, 2, 10):
