@@ -52,7 +52,7 @@ soak: $(READY) ## attack a broker for minutes: kills, power cuts where they can 
 	$(BIN)/python -m tests.crash --seconds 60 --power xfs || test $$? -eq 2
 	$(BIN)/python -m tests.crash.prove
 
-peers: $(READY) ## install the clients of other languages that tests/clients drives
+peers: $(READY) ## install the clients of other languages that tests/clients drives, and the fuzzer
 	bash .ci/peers.sh
 
 docs: codegen ## regenerate the protocol reference in generated/reference

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the software of other projects that the tests run beside ours: `make peers`, and a step of CI.
 #
-# Everything is pinned (pom.xml, package-lock.json, go.sum, Debian's kcat). What is there already is not fetched again.
+# Everything is pinned (pom.xml, package-lock.json, go.sum, Debian's kcat, constraints.txt). What is there already is not fetched again.
 # Nothing downloads while tests run: without a peer its tests skip and name this script's make target.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -47,4 +47,11 @@ elif command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     say "kcat is installed"
 else
     say "no kcat: install it with your package manager, its tests will skip"
+fi
+
+# atheris, the fuzzer of tests/fuzz. It is no part of the dev extra, because it has no wheel outside of Linux.
+if "$PYTHON" -m pip install --quiet --constraint constraints.txt atheris; then
+    say "atheris is installed"
+else
+    say "no atheris for this Python and system: the fuzz target will skip"
 fi

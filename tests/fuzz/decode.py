@@ -2,7 +2,7 @@
 
 Owns: the target. Must never know: the schemas beyond what the generated classes say about themselves.
 
-    pip install atheris
+    make peers
     python -m tests.fuzz.decode                          until interrupted
     python -m tests.fuzz.decode CORPUS -runs=1000000     with a folder that keeps what found new paths
     python -m tests.fuzz.decode crash-...                one input that a run wrote down
