@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.clients.conftest import Admin, new_topic, unique
+from tests.clients.hanging import hang
 from tests.clients.tools import Tools
 from tests.peers import PeerMissingError, jvm, skip_or_fail
 
@@ -212,6 +213,27 @@ def test_an_open_transaction_is_listed_and_described(tools: Tools, admin: Admin,
     assert re.search(rf"^{name}\s+\d+\s+\d+\s+Ongoing", listed, re.MULTILINE)
     assert re.search(rf"Ongoing\s.*{topic}-0", described)
     assert re.search(r"^\d+\s+0\s", producers, re.MULTILINE), "a producer id with epoch 0"
+
+
+@pytest.mark.feature("transactions")
+def test_a_hanging_transaction_is_found_and_aborted(tools: Tools, admin: Admin, broker: str) -> None:
+    if tools.old:
+        pytest.skip("not in the client: the tool came with 3.0")
+    topic = new_topic(admin, "tool-hanging", partitions=1)
+    producer_id = hang(broker, topic)
+    where = ("--topic", topic, "--partition", "0")
+    search = ("transactions", "find-hanging", "--topic", topic, "--max-transaction-timeout", "0")
+
+    found = tools.run(*search)
+    wrong = tools.end("transactions", "abort", *where, "--start-offset", "7")
+    tools.run("transactions", "abort", *where, "--start-offset", "0")
+    producers = tools.run("transactions", "describe-producers", *where)
+
+    assert re.search(rf"^{topic}\s+0\s+{producer_id}\s+0\s+-1\s+0\s", found, re.MULTILINE), "it begins at offset 0"
+    assert wrong.exit == 1
+    assert "Could not find any open transactions starting at offset 7" in wrong.stderr
+    assert re.search(rf"^{producer_id}\s+0\s+0\s.*None", producers, re.MULTILINE), "nothing is open any more"
+    assert topic not in tools.run(*search)
 
 
 def _events(printed: str) -> list[dict[str, Any]]:
