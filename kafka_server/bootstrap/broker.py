@@ -94,7 +94,7 @@ class Broker:
         await self.services.settle()
 
     async def _start_http(self) -> None:
-        from kafka_server.infrastructure.network.server import BindError, why_not
+        from kafka_server.infrastructure.network.sockets import BindError, why_not
         from kafka_server.infrastructure.observability.http import PROMETHEUS, HttpServer, Page
         from kafka_server.infrastructure.observability.metrics import Metrics, Sources
 

@@ -43,7 +43,7 @@ def start(flags: StartFlags) -> int:
 
     from kafka_server.domain.errors import StorageError
     from kafka_server.infrastructure.event_loop import new_event_loop
-    from kafka_server.infrastructure.network.server import BindError
+    from kafka_server.infrastructure.network.sockets import BindError
     from kafka_server.infrastructure.observability.log import configure
     from kafka_server.infrastructure.storage import StorageRefused
 

@@ -16,7 +16,7 @@ from kafka_protocol.messages.sync_group import SyncGroupRequest, SyncGroupReques
 
 from kafka_server.bootstrap import Broker
 from kafka_server.infrastructure.event_loop import new_event_loop
-from kafka_server.infrastructure.network.server import BindError
+from kafka_server.infrastructure.network.sockets import BindError
 from kafka_server.testing.broker import running_broker, settings_for_test, threaded_broker
 from tests.wire.conftest import request
 

@@ -9,7 +9,8 @@ import pytest
 
 from kafka_server.infrastructure.network.framing import FIRST_CAPACITY
 from kafka_server.infrastructure.network.listener import Listener
-from kafka_server.infrastructure.network.server import BindError, Limits, Server
+from kafka_server.infrastructure.network.server import Limits, Server
+from kafka_server.infrastructure.network.sockets import BindError
 from tests.wire.conftest import BULK, ECHO, LATER, FakeDispatch, Start, request
 
 MIB = 1 << 20

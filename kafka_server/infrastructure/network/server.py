@@ -1,4 +1,4 @@
-"""Owns: the listening sockets, which connections are let in, how long they may stay, how the server stops.
+"""Owns: which listeners are open, which connections are let in, how long they may stay, how the server stops.
 Must never know: requests, APIs, configuration files.
 
 A sweep every few seconds looks at all connections instead of a timer per connection, so that time limits cost the
@@ -8,9 +8,7 @@ requests nothing: it notices that the request counter did not move, or that a ha
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +22,7 @@ from kafka_server.infrastructure.network.listener import Listener
 from kafka_server.infrastructure.network.notices import Notices
 from kafka_server.infrastructure.network.routes import Dispatch, ServedRoute
 from kafka_server.infrastructure.network.shared import Shared
+from kafka_server.infrastructure.network.sockets import BindError, open_sockets
 
 log = logging.getLogger("kafka_server.network")
 
@@ -73,10 +72,6 @@ class NetworkCounters:
     closed_slow: int = 0
 
 
-class BindError(Exception):
-    """A listener could not be opened; the text says which, why, and where possible who has the port."""
-
-
 class Server:
     """``await start()``, serve, ``await stop()``. One event loop, any number of listeners."""
 
@@ -116,7 +111,7 @@ class Server:
         opened: list[tuple[Listener, list[socket.socket]]] = []
         try:
             for listener in listeners:
-                opened.append(self._open(listener))
+                opened.append(open_sockets(listener, limits.send_buffer_bytes, limits.receive_buffer_bytes))
         except BindError:
             for _, sockets in opened:
                 for sock in sockets:
@@ -297,83 +292,7 @@ class Server:
             log.debug("Closing %s: idle for longer than connections.max.idle.ms", connection.context.connection_id)
             connection.close()
 
-    # -- sockets ------------------------------------------------------------------------------------------------------
-
-    def _open(self, listener: Listener) -> tuple[Listener, list[socket.socket]]:
-        """Binds every address that the host stands for, all to one port."""
-        addresses = _resolve(listener)
-        port = listener.port
-        sockets: list[socket.socket] = []
-        try:
-            for family, address in addresses:
-                sock = socket.socket(family, socket.SOCK_STREAM)
-                sockets.append(sock)
-                self._prepare(sock, family)
-                sock.bind((address[0], port, *address[2:]))
-                port = sock.getsockname()[1]
-        except OSError as error:
-            for sock in sockets:
-                sock.close()
-            raise BindError(why_not(f"listen on {listener}", listener.host, port, error)) from error
-        return Listener(listener.name, listener.host, port, listener.security_protocol), sockets
-
-    def _prepare(self, sock: socket.socket, family: int) -> None:
-        sock.setblocking(False)
-        if os.name == "posix":  # on Windows the same option would let two servers share a port
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Accepted sockets inherit the buffer sizes.
-        if self.limits.send_buffer_bytes > 0:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_buffer_bytes)
-        if self.limits.receive_buffer_bytes > 0:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.limits.receive_buffer_bytes)
-
 
 def plain_host(host: str) -> str:
     """An IPv4 client that came through an IPv6 socket is shown, counted and advertised to as IPv4."""
     return host.removeprefix("::ffff:") if host.startswith("::ffff:") and "." in host else host
-
-
-def _resolve(listener: Listener) -> list[tuple[int, tuple[str, int, int, int] | tuple[str, int]]]:
-    """Family and address of each socket to open; all interfaces means IPv4 and, where the machine has it, IPv6."""
-    try:
-        found = socket.getaddrinfo(
-            listener.host or None, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except socket.gaierror as error:
-        raise BindError(f"Cannot listen on {listener}: the host {listener.host!r} is unknown ({error})") from error
-    addresses: list[tuple[int, tuple[str, int, int, int] | tuple[str, int]]] = []
-    for family, _, _, _, address in found:
-        if (family, address) not in addresses and (family == socket.AF_INET or _has_ipv6(address)):
-            addresses.append((family, address))  # type: ignore[arg-type]  # the stubs name the tuple's parts str | int
-    return sorted(addresses, key=lambda entry: entry[0] != socket.AF_INET)
-
-
-def _has_ipv6(address: object) -> bool:
-    """A machine may resolve IPv6 names without having IPv6: then that address is left out."""
-    if not socket.has_ipv6:
-        return False
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind((address[0], 0))  # type: ignore[index]
-    except OSError as error:
-        return error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-    return True
-
-
-def why_not(what: str, host: str, port: int, error: OSError) -> str:
-    """``Cannot <what>: <why>`` for an address that could not be opened; where possible it names who has the port."""
-    where = f"Cannot {what}"
-    if error.errno == errno.EADDRINUSE:
-        from kafka_server.infrastructure.network.port_owner import who_listens_on  # only a failed start needs it
-
-        owner = who_listens_on(port)
-        return f"{where}: port {port} is taken" + (f" by {owner}" if owner else " by another process")
-    if error.errno == errno.EACCES:
-        return f"{where}: the operating system does not allow this user to open port {port}; choose one above 1023"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"{where}: {host} is not an address of this machine"
-    if isinstance(error, socket.gaierror):
-        return f"{where}: the host {host!r} is unknown ({error.strerror})"
-    return f"{where}: {error.strerror or error}"
