@@ -13,6 +13,8 @@ from typing import TypedDict
 from tests.peers import CACHE
 
 FOLDER = CACHE / "clients"
+WORST_LAST = ("passed", "skipped", "failed")
+"""The outcomes of a test, as pytest names them."""
 
 
 class Outcome(TypedDict):
@@ -37,7 +39,8 @@ class Results:
     def note(self, client: str, version: str, feature: str, outcome: str, reason: str) -> None:
         """A feature that several tests share passes only when all of them do. `version` is the client's greeting."""
         row = self.noted.setdefault(client, {"version": version, "features": {}})
-        if feature not in row["features"] or row["features"][feature]["outcome"] != "failed":
+        known = row["features"].get(feature)
+        if known is None or WORST_LAST.index(outcome) > WORST_LAST.index(known["outcome"]):
             row["features"][feature] = {"outcome": outcome, "reason": reason}
 
     def save(self, broker: str) -> Path:

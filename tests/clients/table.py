@@ -9,14 +9,15 @@ Owns: how the table looks. Must never know: how a result came about.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
-from tests.clients.results import Outcomes, Row, load
+from tests.clients.results import Outcome, Outcomes, Row, load
 
 BEGIN, END = "<!-- clients -->", "<!-- /clients -->"
 
-# Column -> the features that it stands for, all of which have to pass.
+# Column -> the features that it stands for. The first word of each is its name in a cell that only some of them earn.
 CLIENT_COLUMNS = {
     "create, describe, delete topic": ("create topic", "describe topic", "delete topic"),
     "none": ("none",),
@@ -50,15 +51,25 @@ PASSED, FAILED, ABSENT, UNKNOWN = "✓", "✗", "-", " "
 
 
 def cell(row: Row, features: tuple[str, ...]) -> str:
-    """✓ when every feature that the client has passes, - when it has none of them, empty when none was tested."""
-    outcomes = [row["features"][feature] for feature in features if feature in row["features"]]
-    if any(each["outcome"] == "failed" for each in outcomes):
-        return FAILED
-    if any(each["outcome"] == "passed" for each in outcomes):
-        return PASSED
-    if outcomes and all("not in the client" in each["reason"] for each in outcomes):
-        return ABSENT
-    return UNKNOWN
+    """✓ when every feature passes, with the names of those that do when the client has no others; - when it has none
+    of them, ✗ when one fails, empty when one was not tested."""
+    marks = [_mark(row["features"].get(feature)) for feature in features]
+    for decisive in (FAILED, UNKNOWN):
+        if decisive in marks:
+            return decisive
+    if len(set(marks)) == 1:
+        return marks[0]
+    passing = [feature.split()[0] for feature, mark in zip(features, marks, strict=True) if mark == PASSED]
+    return f"{PASSED} {', '.join(passing)}"
+
+
+def _mark(found: Outcome | None) -> str:
+    """What one feature is worth."""
+    if found is None:
+        return UNKNOWN
+    if found["outcome"] == "skipped":
+        return ABSENT if "not in the client" in found["reason"] else UNKNOWN
+    return PASSED if found["outcome"] == "passed" else FAILED
 
 
 def table(results: Outcomes, columns: dict[str, tuple[str, ...]], rows: list[str], corner: str) -> list[str]:
@@ -83,12 +94,19 @@ def render(broker: str) -> str:
         tested = {feature for name in tools for feature in results[name]["features"]}
         columns = [name for name in TOOLS_FIRST if name in tested] + sorted(tested - set(TOOLS_FIRST))
         lines += ["", *table(results, {name: (name,) for name in columns}, tools, "tools")]
+    return "\n".join([*lines, "", legend(lines), ""])
+
+
+def legend(lines: list[str]) -> str:
+    """Says what the marks mean that these lines have."""
     note = f"{PASSED} passes in the last test run, {ABSENT} the client has no such thing"
+    if any(re.search(rf"\| {PASSED} [^|]", line) for line in lines):
+        note += f", {PASSED} with words: these parts of the column pass and the client has no others"
     if any(FAILED in line for line in lines):
         note += f", {FAILED} it fails"
     if any(f"| {UNKNOWN} |" in line for line in lines):
         note += ", empty: not tested"
-    return "\n".join([*lines, "", note + ".", ""])
+    return note + "."
 
 
 def update(path: Path, text: str) -> None:
