@@ -418,6 +418,14 @@ async def test_a_type_of_the_future_cannot_be_listed(wrong: int) -> None:
 # ---- client metrics ----------------------------------------------------------------------------------------------
 
 
+async def test_a_resource_of_an_unknown_type_refuses_its_whole_request() -> None:
+    resources = [DescribeConfigsResource(resource_type=kind, resource_name=ME) for kind in (BROKER, 3)]
+
+    response = await House().ask("describe_configs", DescribeConfigsRequest(resources), DescribeConfigsResponse, 4)
+
+    assert [result.error_code for result in response.results] == [ErrorCode.INVALID_REQUEST] * 2
+
+
 async def test_client_metrics_are_configured_under_any_name() -> None:
     house = House()
     assert await alter(house, (METRICS, "watch", [("interval.ms", SET, "1000"), ("metrics", SET, "a.,b.")])) == [0]

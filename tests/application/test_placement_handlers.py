@@ -80,6 +80,14 @@ async def test_an_unknown_kind_of_election_refuses_the_whole_request() -> None:
     )
 
 
+async def test_an_election_of_nothing_is_of_any_kind() -> None:
+    request = ElectLeadersRequest(election_type=7, topic_partitions=[])
+
+    response = await House().ask("elect_leaders", request, ElectLeadersResponse)
+
+    assert (response.error_code, response.replica_election_results) == (ErrorCode.NONE, [])
+
+
 async def reassign(
     house: House, name: str, index: int, brokers: list[int] | None, version: int = 1
 ) -> AlterPartitionReassignmentsResponse:
@@ -117,11 +125,13 @@ async def test_a_partition_can_only_be_put_where_it_is(
 
 
 async def test_a_caller_that_forbids_another_replication_factor_is_told_that_it_did() -> None:
-    request = AlterPartitionReassignmentsRequest(allow_replication_factor_change=False)
+    for topics in ([ReassignableTopic(name="orders")], []):
+        request = AlterPartitionReassignmentsRequest(allow_replication_factor_change=False, topics=topics)
 
-    response = await House().ask("alter_partition_reassignments", request, AlterPartitionReassignmentsResponse)
+        response = await House().ask("alter_partition_reassignments", request, AlterPartitionReassignmentsResponse)
 
-    assert response.allow_replication_factor_change is False
+        # Where nothing is asked for, Apache Kafka does not echo it.
+        assert response.allow_replication_factor_change is (not topics)
 
 
 @pytest.mark.parametrize("named", [None, [], [ListPartitionReassignmentsTopics(name="orders", partition_indexes=[0])]])

@@ -200,6 +200,16 @@ async def test_other_acks_than_0_1_and_all_are_refused_for_all_partitions(acks: 
     assert stored(house.replicas.find("orders", 0)) == []
 
 
+async def test_what_is_not_there_or_no_batch_is_told_before_other_acks_are() -> None:
+    house = DataHouse()
+    await house.topic("orders")
+
+    asked = [("orders", 7, batch()), ("orders", 0, b""), ("orders", 0, batch()[:-1] + b"?")]
+    answers = produce(house, 9, *asked, acks=5)
+
+    assert [answer.error_code for answer in answers] == [UNKNOWN_TOPIC, INVALID_RECORD, INVALID_REQUIRED_ACKS]
+
+
 async def test_acks_0_gets_no_response_and_an_error_closes_the_connection() -> None:
     house = DataHouse()
     await house.topic("orders")

@@ -160,6 +160,7 @@ async def test_a_filter_names_types_that_an_entity_must_have(
     ("components", "code"),
     [
         ([("nope", ANY, None)], ErrorCode.UNSUPPORTED_VERSION),
+        ([("nope", ANY, None), ("nope", ANY, None)], ErrorCode.UNSUPPORTED_VERSION),
         ([("", ANY, None)], ErrorCode.INVALID_REQUEST),
         ([("user", 3, None)], ErrorCode.INVALID_REQUEST),
         ([("user", -1, None)], ErrorCode.INVALID_REQUEST),

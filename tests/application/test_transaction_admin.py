@@ -19,6 +19,7 @@ from kafka_server.domain.errors import (
     InvalidProducerEpoch,
     InvalidRegularExpression,
     InvalidRequest,
+    InvalidTopic,
     TransactionalIdNotFound,
     TransactionCoordinatorFenced,
     UnknownTopicOrPartition,
@@ -65,15 +66,15 @@ async def test_lists_are_filtered(request_: ListTransactionsRequest, expected: s
 
 
 async def test_a_state_that_does_not_exist_is_named_and_matches_nothing() -> None:
-    answer = await (await busy_house()).ask(ListTransactionsRequest(state_filters=["Bored"]), 1)
+    answer = await (await busy_house()).ask(ListTransactionsRequest(state_filters=["Bored", "Bored"]), 1)
 
     assert (answer.unknown_state_filters, answer.transaction_states) == (["Bored"], [])
 
 
 async def test_a_broken_pattern_is_refused_and_a_cruel_one_takes_no_time() -> None:
     house = await busy_house()
-    answer = await house.ask(ListTransactionsRequest(transactional_id_pattern="(("), 2)
-    assert answer.error_code == InvalidRegularExpression.code
+    answer = await house.ask(ListTransactionsRequest(["Bored"], transactional_id_pattern="(("), 2)
+    assert (answer.error_code, answer.unknown_state_filters) == (InvalidRegularExpression.code, [])
 
     await house.ask(InitProducerIdRequest("a" * 60, 60_000), 5)
     cruel = await house.ask(ListTransactionsRequest(transactional_id_pattern="(a+)+b"), 2)
@@ -82,12 +83,14 @@ async def test_a_broken_pattern_is_refused_and_a_cruel_one_takes_no_time() -> No
 
 async def test_producers_are_described_with_the_offset_that_holds_readers_up() -> None:
     house = await busy_house()
-    answer = await house.ask(DescribeProducersRequest([TopicRequest("orders", [0, 1, 9])]), 0)
+    asked = [TopicRequest("orders", [0, 1, 9]), TopicRequest("bad!", [0])]
+    answer = await house.ask(DescribeProducersRequest(asked), 0)
     busy, quiet, missing = answer.topics[0].partitions
 
     (producer,) = busy.active_producers
     assert (producer.current_txn_start_offset, producer.last_sequence) == (0, 0)
     assert (quiet.active_producers, missing.error_code) == ([], UnknownTopicOrPartition.code)
+    assert answer.topics[1].partitions[0].error_code == InvalidTopic.code
 
 
 async def test_an_administrator_ends_a_hanging_transaction_with_a_marker() -> None:

@@ -9,7 +9,7 @@ Versions: DescribeConfigs v0 knows defaults by ``is_default`` only, v1+ (KIP-226
 types and documentation. AlterConfigs replaces all keys of a resource and cannot change broker loggers;
 IncrementalAlterConfigs (KIP-339) changes some, and appends to or subtracts from lists. ListConfigResources v0 lists
 client-metrics resources (KIP-1000), v1 (KIP-1142) those of the types named, or of all types when none is; an unknown
-type is UNSUPPORTED_VERSION.
+type is UNSUPPORTED_VERSION. DescribeConfigs refuses all resources when one is of an unknown type (INVALID_REQUEST).
 Known gaps: none.
 """
 
@@ -45,6 +45,8 @@ from kafka_server.domain.config_def import ConfigOperation, ConfigSource, Resour
 from kafka_server.domain.config_layers import ConfigEntry
 from kafka_server.domain.errors import DomainError, InvalidRequest, UnsupportedVersion
 
+_RESOURCE_TYPES = {each.value for each in ResourceType}
+
 
 class ConfigHandlers:
     """Answers DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and ListConfigResources."""
@@ -57,10 +59,11 @@ class ConfigHandlers:
 
     def describe_configs(self, context: RequestContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
         results = []
+        unknown = next((each for each in request.resources if each.resource_type not in _RESOURCE_TYPES), None)
         for resource in request.resources:
             result = DescribeConfigsResult(resource_type=resource.resource_type, resource_name=resource.resource_name)
             try:
-                entries = self._entries(resource)
+                entries = self._entries(unknown or resource)
             except DomainError as error:
                 result.error_code = error.code
                 result.error_message = str(error)

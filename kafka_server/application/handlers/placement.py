@@ -63,6 +63,9 @@ class PlacementHandlers:
         if request.election_type not in (PREFERRED_ELECTION, UNCLEAN_ELECTION):
             refusal = InvalidRequest(f"Unknown election type {request.election_type}")
             response.error_code = refusal.code
+        if request.topic_partitions == []:
+            # Apache Kafka does not look at the kind of an election in which nothing is elected.
+            return ElectLeadersResponse()
         if request.topic_partitions is None:
             topics = [] if refusal is not None else self._topics.all()
             response.replica_election_results = [ReplicaElectionResult(topic=topic.name) for topic in topics]
@@ -80,6 +83,9 @@ class PlacementHandlers:
     def alter_partition_reassignments(
         self, context: RequestContext, request: AlterPartitionReassignmentsRequest
     ) -> AlterPartitionReassignmentsResponse:
+        if not request.topics:
+            # Apache Kafka does not echo anything then.
+            return AlterPartitionReassignmentsResponse()
         response = AlterPartitionReassignmentsResponse(
             allow_replication_factor_change=request.allow_replication_factor_change, error_message=None
         )

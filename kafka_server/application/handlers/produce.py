@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -60,6 +61,8 @@ from kafka_server.domain.errors import (
     StorageError,
     TransactionAbortable,
     TransactionalIdAuthorizationFailed,
+    UnknownTopicId,
+    UnknownTopicOrPartition,
     UnsupportedCompressionType,
 )
 from kafka_server.domain.partition import Membership
@@ -70,6 +73,7 @@ from kafka_server.domain.record_batch import (
     MAGIC,
     TRANSACTIONAL,
     NotOneBatch,
+    check_client_batch,
     parse_header,
 )
 from kafka_server.domain.records import InvalidRecords, InvalidTimestamps
@@ -138,7 +142,7 @@ class ProduceHandlers:
         self, context: RequestContext, request: ProduceRequest
     ) -> ProduceResponse | Awaitable[ProduceResponse | None] | None:
         if not -1 <= request.acks <= 1:
-            return _refuse_all(request, InvalidRequiredAcks())
+            return self._refuse_acks(context.api_version, request)
         if request.transactional_id is not None:
             return self._produce_in_transaction(context, request, request.transactional_id)
         return self._append_all(context, request, None)
@@ -212,6 +216,28 @@ class ProduceHandlers:
             pending.append((answer, appended.pending))
         return answer
 
+    def _refuse_acks(self, version: int, request: ProduceRequest) -> ProduceResponse:
+        """As Apache Kafka: a partition that is not there, or anything but one batch, is told before the acks are."""
+
+        def refuse(topic: TopicProduceData, partition: PartitionProduceData) -> PartitionProduceResponse:
+            error: DomainError = InvalidRequiredAcks()
+            try:
+                self._look_up(version, topic, partition.index)
+                if version >= _FIRST_VERSION_WITH_BATCHES:
+                    check_client_batch(partition.records or b"", sys.maxsize)
+            except (UnknownTopicOrPartition, UnknownTopicId, NotOneBatch) as earlier:
+                error = earlier
+            except DomainError:
+                pass  # What is wrong inside the batch is never looked at.
+            return _refusal(partition.index, error, None)
+
+        return ProduceResponse(
+            [
+                TopicProduceResponse(topic.name, topic.topic_id, [refuse(topic, each) for each in topic.partition_data])
+                for topic in request.topic_data
+            ]
+        )
+
     # ---- transactions ------------------------------------------------------------------------------------------------
 
     def _produce_in_transaction(
@@ -280,11 +306,14 @@ class ProduceHandlers:
 
     def _find(self, version: int, topic: TopicProduceData, index: int) -> Replica | None:
         try:
-            if version >= _FIRST_VERSION_WITH_TOPIC_IDS:
-                return self._replicas.find_by_id(topic.topic_id, index)
-            return self._replicas.find(topic.name, index)
+            return self._look_up(version, topic, index)
         except DomainError:
             return None  # The append will say so.
+
+    def _look_up(self, version: int, topic: TopicProduceData, index: int) -> Replica:
+        if version >= _FIRST_VERSION_WITH_TOPIC_IDS:
+            return self._replicas.find_by_id(topic.topic_id, index)
+        return self._replicas.find(topic.name, index)
 
 
 def _membership(verdicts: Verdicts, partition: PartitionProduceData) -> Membership:

@@ -94,18 +94,19 @@ def _parts(entry: alter.AlterClientQuotasRequestEntryData) -> tuple[tuple[str, s
 
 
 def _check_filter(components: Sequence[ComponentData]) -> None:
-    kinds = [component.entity_type for component in components]
+    kinds: set[str] = set()
     for component in components:
         if not component.entity_type:
             raise InvalidRequest("The type of an entity must not be empty")
+        if component.entity_type in kinds:
+            raise InvalidRequest(f"The type {component.entity_type} is named twice")
+        if component.entity_type not in (USER, CLIENT_ID, IP):
+            raise UnsupportedVersion(f"Unknown type of quota entity: {component.entity_type}")
+        kinds.add(component.entity_type)
         if component.match_type not in (EXACT, DEFAULT, ANY):
             raise InvalidRequest(f"Unknown match type {component.match_type}")
         if (component.match_type == EXACT) != (component.match is not None):
             raise InvalidRequest("A name belongs to an exact match, and only to that")
-        if kinds.count(component.entity_type) > 1:
-            raise InvalidRequest(f"The type {component.entity_type} is named twice")
-        if component.entity_type not in (USER, CLIENT_ID, IP):
-            raise UnsupportedVersion(f"Unknown type of quota entity: {component.entity_type}")
     if IP in kinds and len(kinds) > 1:
         raise InvalidRequest("An address cannot be combined with a user or client id")
 

@@ -3,9 +3,11 @@
 Contract
     DescribeTransactions  TRANSACTIONAL_ID_NOT_FOUND for an unknown id, INVALID_REQUEST for an empty one. Topics are
                           those of the open transaction; committed offsets are shown as __consumer_offsets, as in Kafka.
-    ListTransactions      All filters have to match. States that do not exist are named in the answer and match nothing.
+    ListTransactions      All filters have to match. States that do not exist are named in the answer, each once, and
+                          match nothing.
     DescribeProducers     The producers that a partition remembers, with the first offset of the transaction that each
-                          has open there (KIP-664: find what keeps the last stable offset back).
+                          has open there (KIP-664: find what keeps the last stable offset back). A name that no topic
+                          can have is INVALID_TOPIC_EXCEPTION.
 Version notes
     ListTransactions      v1+ only transactions that run for longer than a duration (KIP-994). v2+ only ids that match a
                           regular expression as a whole (KIP-1152); one that is broken is INVALID_REGULAR_EXPRESSION.
@@ -39,6 +41,7 @@ from kafka_server.application.ports import Clock, Patterns
 from kafka_server.application.replica_manager import ReplicaManager
 from kafka_server.application.transaction_coordinator import TransactionCoordinator
 from kafka_server.domain.errors import DomainError
+from kafka_server.domain.topic_name import check_topic_name
 from kafka_server.domain.transaction import State, Transaction
 
 NO_OFFSET = -1
@@ -82,20 +85,18 @@ class TransactionAdminHandlers:
 
     def list_transactions(self, context: RequestContext, request: ListTransactionsRequest) -> ListTransactionsResponse:
         known = {state.value for state in State}
-        response = ListTransactionsResponse(
-            unknown_state_filters=[name for name in request.state_filters if name not in known]
-        )
         try:
             matches = self._filter(request)
         except DomainError as error:
-            response.error_code = error.code
-            return response
-        response.transaction_states = [
-            ListedTransaction(one.transactional_id, one.producer_id, one.state.value)
-            for one in self._coordinator.all()
-            if matches(one)
-        ]
-        return response
+            return ListTransactionsResponse(error_code=error.code)
+        return ListTransactionsResponse(
+            unknown_state_filters=[name for name in dict.fromkeys(request.state_filters) if name not in known],
+            transaction_states=[
+                ListedTransaction(one.transactional_id, one.producer_id, one.state.value)
+                for one in self._coordinator.all()
+                if matches(one)
+            ],
+        )
 
     def _filter(self, request: ListTransactionsRequest) -> Callable[[Transaction], bool]:
         """Raises InvalidRegularExpression."""
@@ -126,6 +127,7 @@ class TransactionAdminHandlers:
 
     def _producers(self, topic: str, index: int) -> PartitionResponse:
         try:
+            check_topic_name(topic)
             producers = self._replicas.find(topic, index).partition.producers
         except DomainError as error:
             return PartitionResponse(index, error.code, str(error))
