@@ -16,8 +16,11 @@ UNLIKE = {
     "unknown_tagged_fields": "no part of the answer",
 }
 """Fields that two brokers never have in common, with the reason."""
-NAMES = ("name", "api_key", "resource_name", "partition_index", "user")
-"""What tells the elements of a list apart, where the order is left to the broker."""
+NAMES = (
+    *("name", "topic", "topic_name", "api_key", "resource_name", "partition_index", "index", "partition", "user"),
+    *("partition_id", "transactional_id", "group_id", "key"),
+)
+"""What tells the elements of a list apart. They are compared by it, and their order as a thing of its own."""
 
 
 def plain(value: Any) -> Any:
@@ -38,6 +41,8 @@ def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
             yield from differences(theirs[name], ours.get(name), f"{path}.{name}" if path else name)
     elif isinstance(theirs, list) and isinstance(ours, list) and (key := _key(theirs or ours)):
         a, b = _by(key, theirs), _by(key, ours)
+        if a.keys() == b.keys() and list(a) != list(b):
+            yield f"{path}: order {list(a)}, {list(b)}"
         for name in sorted({*a, *b}):
             if name not in a or name not in b:
                 yield f"{path}[{name}]: only {'theirs' if name in a else 'ours'}"
