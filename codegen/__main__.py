@@ -8,7 +8,7 @@ from pathlib import Path
 
 from codegen import abouts, configs, generate
 from codegen.importer import import_releases
-from codegen.spec import SpecError
+from codegen.nodes import SpecError
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG_MODULE = "../kafka_server/domain/config_definitions.py"
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return {"generate": _generate, "check": _check, "import": _import}[options.command](options)
-    except (SpecError, configs.ConfigSpecError) as error:
+    except SpecError as error:
         print(f"codegen: {error}", file=sys.stderr)
         return 1
 

@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from codegen.layout import snake
-from codegen.spec import Field, Message, SpecError, read_folder
+from codegen.nodes import Reader, compose, read_text
+from codegen.spec import Field, Message, read_folder
 
 ALWAYS_SERVED = frozenset(
     {"RequestHeader", "ResponseHeader", "ConsumerProtocolSubscription", "ConsumerProtocolAssignment"}
@@ -49,10 +48,8 @@ def in_python(text: str) -> str:
 def served_messages(specs_dir: Path) -> frozenset[str]:
     """The messages whose fields must be documented: both directions of each API in apis.yaml, and ALWAYS_SERVED."""
     path = specs_dir / "apis.yaml"
-    apis = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(apis, dict):
-        raise SpecError(f"{path}:1: expected a mapping from API name to what is served")
-    return ALWAYS_SERVED | {f"{name}{direction}" for name in apis for direction in ("Request", "Response")}
+    apis = Reader(str(path)).entries(compose(read_text(path), str(path)), "the table of APIs")
+    return ALWAYS_SERVED | {f"{api.key}{direction}" for api in apis for direction in ("Request", "Response")}
 
 
 def fields(message: Message) -> Iterator[tuple[str, Field]]:

@@ -5,15 +5,21 @@ Must never know: templates, Python code generation.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from codegen.layout import snake
-from codegen.spec import Loader, Message, SpecError
-from codegen.versions import VersionError, Versions
+from codegen.nodes import Entry, Reader, compose, line_of, read_text
+from codegen.spec import Message
+from codegen.versions import Versions
+
+_API_KEYS = frozenset({"key", "versions", "family", "summary", "notes", "refuses"})
+_ERROR_KEYS = frozenset({"code", "name", "retriable", "meaning"})
+_ERROR_NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,42 +51,88 @@ class ErrorCode:
     meaning: str
 
 
-def read_apis(path: Path, messages: dict[str, Message]) -> list[Api]:
-    """Served APIs by key. Raises: SpecError when an API is unknown, or serves a version that its schemas lack."""
-    found = []
-    for name, row in _load(path).items():
-        extra = set(row) - {"key", "versions", "family", "summary", "notes", "refuses"}
-        if extra:
-            raise SpecError(f"{path}:1: {name} has unknown keys {sorted(extra)}")
-        try:
-            versions = Versions.parse(str(row["versions"]))
-        except (KeyError, VersionError) as error:
-            raise SpecError(f"{path}:1: {name}: versions: {error}") from None
-        notes = dict(row.get("notes") or {})
-        api = Api(name, row["key"], versions, row["family"], row["summary"], notes, row.get("refuses"))
-        _check(path, api, messages)
-        found.append(api)
-    return sorted(found, key=lambda api: api.key)
+def read_apis(path: Path, messages: dict[str, Message], errors: Collection[str]) -> list[Api]:
+    """Served APIs by key. ``errors`` are the names that an API may refuse with.
+
+    Raises: SpecError, with file and line, when a row is not understood, an API is unknown, or serves a version that its
+    schemas lack.
+    """
+    read = Reader(str(path))
+    found: dict[str, Api] = {}
+    for row in read.entries(compose(read_text(path), str(path)), "the table of APIs"):
+        if row.key in found:
+            raise read.fail(row.line, f"{row.key} stands twice")
+        found[row.key] = _api(read, row, messages, errors)
+    return sorted(found.values(), key=lambda api: api.key)
 
 
-def _check(path: Path, api: Api, messages: dict[str, Message]) -> None:
+def _api(read: Reader, row: Entry, messages: dict[str, Message], errors: Collection[str]) -> Api:
+    keys = read.mapping(row.value, _API_KEYS, row.key)
+    versions = read.versions(keys, "versions", None, row.line)
+    if not versions:
+        raise read.fail(line_of(keys["versions"]), f"{row.key} is served in no version")
+    api = Api(
+        name=row.key,
+        key=read.whole(keys, "key", row.line),
+        versions=versions,
+        family=read.words(keys, "family", row.line),
+        summary=read.words(keys, "summary", row.line),
+        notes=_notes(read, row.key, keys["notes"], versions) if "notes" in keys else {},
+        refuses=read.words(keys, "refuses", row.line) if "refuses" in keys else None,
+    )
+    if api.refuses is not None and api.refuses not in errors:
+        raise read.fail(line_of(keys["refuses"]), f"{api.name} refuses with {api.refuses}, which errors.yaml lacks")
     for kind in ("Request", "Response"):
         message = messages.get(api.name + kind)
         if message is None:
-            raise SpecError(f"{path}:1: {api.name} is served, but {api.name}{kind} has no schema")
+            raise read.fail(row.line, f"{api.name} is served, but {api.name}{kind} has no schema")
         if message.api_key != api.key:
-            raise SpecError(f"{path}:1: {api.name} has key {api.key} here and {message.api_key} in its schema")
+            where = f"{api.key} here and {message.api_key} in its schema"
+            raise read.fail(line_of(keys["key"]), f"{api.name} has key {where}")
         if not message.valid.covers(api.versions):
-            raise SpecError(f"{path}:1: {api.name} serves {api.versions}, {message.name} has only {message.valid}")
-    for version in api.notes:
-        if version not in api.versions:
-            raise SpecError(f"{path}:1: {api.name}: note for v{version}, which is not served")
+            has = f"{message.name} has only {message.valid}"
+            raise read.fail(line_of(keys["versions"]), f"{api.name} serves {api.versions}, {has}")
+    return api
+
+
+def _notes(read: Reader, api: str, node: yaml.Node, served: Versions) -> dict[int, str]:
+    """What each version changed."""
+    notes: dict[int, str] = {}
+    for text, line, value in read.entries(node, f"notes of {api}"):
+        version = read.number(text, line)
+        if version in notes:
+            raise read.fail(line, f"{api}: two notes for v{version}")
+        if version not in served:
+            raise read.fail(line, f"{api}: note for v{version}, which is not served")
+        notes[version] = read.words({text: value}, text, line)
+    return notes
 
 
 def read_errors(path: Path) -> list[ErrorCode]:
-    """The error table in file order."""
-    return [ErrorCode(row["code"], row["name"], row["retriable"], row["meaning"]) for row in _load(path)]
+    """The error table in file order. Raises: SpecError, with file and line, when a row is not understood, or says again
+    what an earlier one said."""
+    read = Reader(str(path))
+    found: list[ErrorCode] = []
+    lines: dict[int | str, int] = {}
+    for node in read.sequence(compose(read_text(path), str(path))):
+        line = line_of(node)
+        error = _error(read, node, line)
+        for once in (error.code, error.name):
+            if once in lines:
+                raise read.fail(line, f"{once} stands in line {lines[once]} already")
+            lines[once] = line
+        found.append(error)
+    return found
 
 
-def _load(path: Path) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506 - Loader is a SafeLoader
+def _error(read: Reader, node: yaml.Node, line: int) -> ErrorCode:
+    keys = read.mapping(node, _ERROR_KEYS, "an error")
+    code, name = read.whole(keys, "code", line), read.words(keys, "name", line)
+    if not -(2**15) <= code < 2**15:
+        raise read.fail(line_of(keys["code"]), f"{code} is no int16")
+    if not _ERROR_NAME.fullmatch(name):
+        raise read.fail(
+            line_of(keys["name"]), f"{name!r} is no name of an error: capitals, digits and single underscores"
+        )
+    read.value(keys, "retriable", line)
+    return ErrorCode(code, name, read.flag(keys, "retriable"), read.words(keys, "meaning", line))

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import yaml
+
+from codegen.nodes import Reader, SpecError, compose, is_text, line_of, read_text
 
 SCOPES = ("broker", "topic", "group", "client_metrics")
 TYPES = ("boolean", "string", "int", "short", "long", "double", "list", "class", "password")
@@ -24,27 +27,38 @@ NEEDED = ("name", "type", "importance", "effect", "doc")
 TEXTS = ("default", "min", "max", "pattern")
 LISTS = ("also", "values", "synonyms")
 FLAGS = ("required", "nonempty", "ignore_case", "internal")
+_KEYS = frozenset((*NEEDED, *TEXTS, *LISTS, *FLAGS, "update"))
+_BOUND = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _SYNONYM = re.compile(r"([a-z][a-z0-9._-]*)(?: \* [0-9]+)?")
 _LINE_LENGTH = 120
 
 
-class ConfigSpecError(Exception):
-    """The spec says something that this renderer does not know; the message names scope and key."""
+@dataclass(slots=True, frozen=True)
+class _Entry:
+    """One config of one scope, with the nodes of its fields."""
+
+    scope: str
+    name: str
+    line: int
+    fields: dict[str, yaml.Node]
 
 
 def render_configs(specs_dir: Path) -> str:
-    """The source of ``config_definitions.py``. Raises ConfigSpecError when the spec is not understood."""
-    spec = yaml.safe_load((specs_dir / "configs.yaml").read_text(encoding="utf-8"))
-    if tuple(spec) != SCOPES:
-        raise ConfigSpecError(f"configs.yaml must have the sections {', '.join(SCOPES)} in this order")
-    broker_keys = {entry["name"] for entry in spec["broker"]}
+    """The source of ``config_definitions.py``. Raises SpecError when the spec is not understood."""
+    path = specs_dir / "configs.yaml"
+    read = _Reader(str(path))
+    scopes = read.entries(compose(read_text(path), str(path)), "the table of configs")
+    if tuple(scope.key for scope in scopes) != SCOPES:
+        raise read.fail(1, f"configs.yaml must have the sections {', '.join(SCOPES)} in this order")
+    entries = {scope.key: [read.entry(scope.key, node) for node in read.sequence(scope.value)] for scope in scopes}
+    broker_keys = {entry.name for entry in entries["broker"]}
     parts = [_HEADER]
-    for scope in SCOPES:
-        names = [entry["name"] for entry in spec[scope]]
-        if names != sorted(set(names)):
-            raise ConfigSpecError(f"{scope}: keys must be unique and sorted by name")
+    for scope, of_scope in entries.items():
+        for before, entry in pairwise(of_scope):
+            if entry.name <= before.name:
+                raise read.wrong(entry, f"keys must be unique and sorted by name, but {before.name} stands before it")
         parts.append(f'\n{scope.upper()}: Final = r"""\n')
-        parts.extend(f"{line}\n" for entry in spec[scope] for line in _lines(scope, entry, broker_keys))
+        parts.extend(f"{line}\n" for entry in of_scope for line in read.lines(entry, broker_keys))
         parts.append('"""\n')
     return "".join(parts)
 
@@ -63,47 +77,57 @@ from typing import Final
 '''
 
 
-def _lines(scope: str, entry: Mapping[str, Any], broker_keys: set[str]) -> Iterator[str]:
-    where = f"{scope}: {entry.get('name', '?')}"
-    effect = _check(where, entry, scope)
-    facts = [entry["name"], entry["type"], entry["importance"], entry.get("update", "cluster-wide"), effect]
-    facts += [f"{field}={entry[field]}" for field in TEXTS if field in entry]
-    for field in LISTS:
-        if field in entry:
-            facts.append(f"{field}=" + ",".join(text.replace(" ", "") for text in entry[field]))
-    facts += [field for field in FLAGS if entry.get(field)]
-    for text in entry.get("synonyms", ()):
-        match = _SYNONYM.fullmatch(text)
-        if match is None or match[1] not in broker_keys:
-            raise ConfigSpecError(f"{where}: synonym {text!r} is no broker key (with ' * factor' where units differ)")
-    if any(re.search(r'\s|"""', fact) for fact in facts):
-        raise ConfigSpecError(f"{where}: a fact holds white space or quotes that would tear the line apart")
-    # A line of facts that is too long goes on in lines that begin with "+ ".
-    yield from textwrap.wrap(" ".join(facts), _LINE_LENGTH, subsequent_indent="+ ", break_on_hyphens=False)
-    yield from textwrap.wrap(
-        entry["doc"], _LINE_LENGTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
-    )
+class _Reader(Reader):
+    """Walks the nodes of the spec."""
 
+    def wrong(self, entry: _Entry, what: str, field: str = "") -> SpecError:
+        """Names the line of the field, when the entry has it, else the line of the entry."""
+        line = line_of(entry.fields[field]) if field in entry.fields else entry.line
+        return self.fail(line, f"{entry.scope}: {entry.name}: {what}")
 
-def _check(where: str, entry: Mapping[str, Any], scope: str) -> str:
-    """Refuses what this renderer does not know; returns the effect as a word."""
-    unknown = set(entry) - {*NEEDED, *TEXTS, *LISTS, *FLAGS, "update"}
-    if unknown:
-        raise ConfigSpecError(f"{where}: unknown fields {sorted(unknown)}")
-    # YAML reads a bare yes as a truth value.
-    effect = "yes" if entry.get("effect") is True else entry.get("effect")
-    if effect not in ("yes", "none"):
-        raise ConfigSpecError(f"{where}: effect must be yes or none")
-    for field in ("name", "doc"):
-        if not isinstance(entry.get(field), str) or not entry[field]:
-            raise ConfigSpecError(f"{where}: {field} is missing or not a text")
-    if '"""' in entry["doc"]:
-        raise ConfigSpecError(f"{where}: the doc must not hold three quotes in a row")
-    for field, known in (("type", TYPES), ("importance", IMPORTANCES)):
-        if entry.get(field) not in known:
-            raise ConfigSpecError(f"{where}: {field} must be one of {', '.join(known)}")
-    if (scope == "broker") != ("update" in entry) or entry.get("update", "read-only") not in UPDATES:
-        raise ConfigSpecError(f"{where}: update must be one of {', '.join(UPDATES)}, for broker keys only")
-    if not isinstance(entry.get("default", ""), str):
-        raise ConfigSpecError(f"{where}: the default must be quoted, since configs are texts")
-    return effect
+    def entry(self, scope: str, node: yaml.Node) -> _Entry:
+        fields = self.mapping(node, _KEYS, f"a key of the scope {scope}")
+        line = line_of(node)
+        return _Entry(scope, self.words(fields, "name", line), line, fields)
+
+    def lines(self, entry: _Entry, broker_keys: set[str]) -> Iterator[str]:
+        """What stands in the module for this entry."""
+        self._check(entry)
+        fields = entry.fields
+        facts = [entry.name, self.scalar(fields["type"]), self.scalar(fields["importance"])]
+        facts += [self.optional_text(fields, "update") or "cluster-wide", self.scalar(fields["effect"])]
+        facts += [f"{field}={self.scalar(fields[field])}" for field in TEXTS if field in fields]
+        for field in LISTS:
+            if field in fields:
+                facts.append(f"{field}=" + ",".join(text.replace(" ", "") for text in self.strings(fields[field])))
+        facts += [field for field in FLAGS if self.flag(fields, field)]
+        for text in self.strings(fields.get("synonyms")):
+            match = _SYNONYM.fullmatch(text)
+            if match is None or match[1] not in broker_keys:
+                what = f"synonym {text!r} is no broker key (with ' * factor' where units differ)"
+                raise self.wrong(entry, what, "synonyms")
+        if any(re.search(r'\s|"""', fact) for fact in facts):
+            raise self.wrong(entry, "a fact holds white space or quotes that would tear the line apart")
+        # A line of facts that is too long goes on in lines that begin with "+ ".
+        yield from textwrap.wrap(" ".join(facts), _LINE_LENGTH, subsequent_indent="+ ", break_on_hyphens=False)
+        doc = self.scalar(fields["doc"])
+        yield from textwrap.wrap(doc, _LINE_LENGTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+    def _check(self, entry: _Entry) -> None:
+        """Refuses what this renderer does not know."""
+        fields = entry.fields
+        one_of = {"type": TYPES, "importance": IMPORTANCES, "effect": ("yes", "none")}
+        for field, known in one_of.items():
+            if self.text(fields, field, entry.line) not in known:
+                raise self.wrong(entry, f"{field} must be one of {', '.join(known)}", field)
+        if (entry.scope == "broker") != ("update" in fields) or (
+            "update" in fields and self.scalar(fields["update"]) not in UPDATES
+        ):
+            raise self.wrong(entry, f"update must be one of {', '.join(UPDATES)}, for broker keys only", "update")
+        if '"""' in self.words(fields, "doc", entry.line):
+            raise self.wrong(entry, "the doc must not hold three quotes in a row", "doc")
+        if "default" in fields and not is_text(fields["default"]):
+            raise self.wrong(entry, "the default must be quoted, since configs are texts", "default")
+        for field in ("min", "max"):
+            if field in fields and not _BOUND.fullmatch(self.scalar(fields[field])):
+                raise self.wrong(entry, f"{field} must be a number", field)

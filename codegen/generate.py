@@ -14,9 +14,10 @@ from pathlib import Path
 import jinja2
 
 from codegen.apis import Api, read_apis, read_errors
+from codegen.nodes import SpecError
 from codegen.reference import render_reference
 from codegen.render import WIDTH, environment, module_name, render_module
-from codegen.spec import Message, SpecError, read_folder
+from codegen.spec import Message, read_folder
 from codegen.versions import OPEN, Versions
 
 RUNTIME = Path(__file__).with_name("runtime") / "wire.py"
@@ -34,7 +35,8 @@ def render_all(specs: Path) -> dict[str, str]:
     if not everything:
         raise SpecError(f"{specs}:1: no message schemas found")
     messages = {message.name: message for message in everything if message.valid}
-    apis = read_apis(specs / "apis.yaml", messages) if ours else []
+    errors = read_errors(specs / "errors.yaml") if ours else []
+    apis = read_apis(specs / "apis.yaml", messages, {error.name for error in errors}) if ours else []
     env = environment()
     files = _message_files(env, list(messages.values()), {api.name: api for api in apis})
     files["wire.py"] = RUNTIME.read_text(encoding="utf-8")
@@ -49,7 +51,6 @@ def render_all(specs: Path) -> dict[str, str]:
         files["dispatch.py"] = env.get_template("dispatch.j2").render(
             apis=apis, flexible=flexible, api_versions_key=key
         )
-        errors = read_errors(specs / "errors.yaml")
         files["errors.py"] = env.get_template("errors.j2").render(errors=errors, wrap=_wrap)
     tree = {f"{PACKAGE}/{name}": text for name, text in files.items()}
     if ours:

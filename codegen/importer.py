@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from codegen.spec import Field, Message, SpecError, Struct, parse_message, read_folder
+from codegen.nodes import SpecError, decode
+from codegen.spec import Field, Message, Struct, parse_message, read_folder
 from codegen.versions import NONE, OPEN, Versions
 
 JAR_FOLDER = "common/message/"
@@ -41,14 +43,36 @@ def import_releases(sources: list[Path], target: Path) -> list[str]:
 
 
 def read_release(source: Path) -> list[Message]:
-    """The messages of one release: a kafka-clients jar, or any folder that holds ``*.json`` schemas."""
+    """The messages of one release: a kafka-clients jar, or any folder that holds ``*.json`` schemas.
+
+    Raises SpecError when it is neither, or holds none.
+    """
     if source.is_dir():
-        return read_folder(source)
-    with zipfile.ZipFile(source) as jar:
-        names = sorted(n for n in jar.namelist() if n.startswith(JAR_FOLDER) and n.endswith(".json"))
-        if not names:
-            raise SpecError(f"{source}:1: the archive has no {JAR_FOLDER}*.json")
-        return [parse_message(jar.read(name).decode("utf-8"), f"{source.name}!{name}") for name in names]
+        messages = read_folder(source)
+        if not messages:
+            raise SpecError(f"{source}:1: the folder has no *.json")
+        return messages
+    files = _files_of(source)
+    if not files:
+        raise SpecError(f"{source}:1: the archive has no {JAR_FOLDER}*.json")
+    return [parse_message(decode(raw, name), name) for name, raw in files]
+
+
+def _files_of(jar: Path) -> list[tuple[str, bytes]]:
+    """The schemas in a jar by the name that errors show, in name order."""
+    try:
+        with zipfile.ZipFile(jar) as archive:
+            names = sorted(n for n in archive.namelist() if n.startswith(JAR_FOLDER) and n.endswith(".json"))
+            return [(f"{jar.name}!{name}", archive.read(name)) for name in names]
+    except OSError as error:
+        raise SpecError(f"{jar}:1: cannot be read: {error.strerror}") from None
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+    ) as error:  # the last: encrypted, or packed unusually
+        raise SpecError(f"{jar}:1: no jar that can be read: {error}") from None
 
 
 # ---- merging ---------------------------------------------------------------------------------------------------------

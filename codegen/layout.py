@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from codegen.spec import Field, Message, SpecError
+from codegen.nodes import SpecError
+from codegen.spec import Field, Message
 from codegen.versions import NONE, Versions
 
 FIXED_SIZES = {

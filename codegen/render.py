@@ -17,7 +17,8 @@ import jinja2
 
 from codegen.abouts import in_python
 from codegen.layout import Array, Blob, Layout, Nested, Run, diagram, distinct, snake
-from codegen.spec import Field, Message, SpecError
+from codegen.nodes import SpecError
+from codegen.spec import Field, Message
 from codegen.versions import Versions
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -2,8 +2,7 @@
 
 Must never know: Python code generation, layouts, upstream's folders.
 
-A schema is JSON with ``//`` comments. It is read through YAML's composer (JSON is a subset), because that keeps the
-line of every key: each complaint is a ``SpecError`` that reads ``file:line: what is wrong``.
+A schema is JSON with ``//`` comments. Each complaint is a ``SpecError`` that reads ``file:line: what is wrong``.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from codegen.versions import NONE, VersionError, Versions
+from codegen.nodes import Reader, SpecError, compose, line_of, read_text
+from codegen.versions import NONE, Versions
 
 PRIMITIVES = frozenset("bool int8 int16 uint16 int32 uint32 int64 float64 string bytes records uuid".split())
 """Type names of the schema language that are not structs."""
@@ -38,12 +38,6 @@ _STRUCT_KEYS = frozenset("name about versions fields".split())
 _COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*')
 _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9]*$")
 _STRUCT_NAME = re.compile(r"^[A-Z][A-Za-z0-9]*$")
-
-Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class SpecError(ValueError):
-    """A schema says something that the generator does not understand; the text begins with ``file:line:``."""
 
 
 @dataclass(slots=True)
@@ -140,18 +134,13 @@ def read_message(path: Path) -> Message:
 
     Raises: SpecError, with file and line, for anything that is not understood.
     """
-    return parse_message(path.read_text(encoding="utf-8"), str(path))
+    return parse_message(read_text(path), str(path))
 
 
 def parse_message(text: str, source: str) -> Message:
     """Reads one schema from its text; ``source`` is the file name that errors show."""
     plain = _COMMENT.sub(lambda m: m[0] if m[0].startswith('"') else "", text)
-    try:
-        node = yaml.compose(plain, Loader=Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpecError(f"{source}:{line}: {error.problem}") from None
-    message = _Reader(source).message(node)
+    message = _Reader(source).message(compose(plain, source))
     _check_structs(message)
     return message
 
@@ -167,18 +156,12 @@ def read_folder(folder: Path) -> list[Message]:
     return messages
 
 
-class _Reader:
-    """Walks YAML nodes of one file. Every method names the line that it complains about."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def fail(self, line: int, what: str) -> SpecError:
-        return SpecError(f"{self.source}:{line}: {what}")
+class _Reader(Reader):
+    """Walks the nodes of one schema. Upstream repeats a key here and there, harmless while both say the same."""
 
     def message(self, node: yaml.Node | None) -> Message:
-        keys = self.mapping(node, _MESSAGE_KEYS, "a message")
-        line = 1 if node is None else node.start_mark.line + 1
+        keys = self.mapping(node, _MESSAGE_KEYS, "a message", may_repeat=True)
+        line = 1 if node is None else line_of(node)
         type_ = self.text(keys, "type", line)
         if type_ not in MESSAGE_TYPES:
             raise self.fail(line, f"message type {type_!r} is none of {', '.join(sorted(MESSAGE_TYPES))}")
@@ -204,8 +187,8 @@ class _Reader:
         )
 
     def field(self, node: yaml.Node) -> Field:
-        keys = self.mapping(node, _FIELD_KEYS, "a field")
-        line = node.start_mark.line + 1
+        keys = self.mapping(node, _FIELD_KEYS, "a field", may_repeat=True)
+        line = line_of(node)
         name = self.name(keys, line)
         type_ = self.text(keys, "type", line)
         self.check_type(name, type_, line)
@@ -255,8 +238,8 @@ class _Reader:
     def common(self, node: yaml.Node | None) -> list[Struct]:
         result = []
         for item in self.sequence(node):
-            keys = self.mapping(item, _STRUCT_KEYS, "a struct")
-            line = item.start_mark.line + 1
+            keys = self.mapping(item, _STRUCT_KEYS, "a struct", may_repeat=True)
+            line = line_of(item)
             result.append(
                 Struct(
                     name=self.name(keys, line),
@@ -268,74 +251,11 @@ class _Reader:
             )
         return result
 
-    # ---- scalars -----------------------------------------------------------------------------------------------------
-
-    def mapping(self, node: yaml.Node | None, known: frozenset[str], what: str) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            raise self.fail(1 if node is None else node.start_mark.line + 1, f"{what} must be an object")
-        keys: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value not in known:
-                raise self.fail(line, f"{what} has no key {key.value!r}")
-            # Upstream repeats a key here and there; that is harmless while both say the same.
-            if key.value in keys and keys[key.value].value != value.value:
-                raise self.fail(line, f"{key.value!r} stands twice")
-            keys[key.value] = value
-        return keys
-
-    def sequence(self, node: yaml.Node | None) -> list[yaml.Node]:
-        if node is None:
-            return []
-        if not isinstance(node, yaml.SequenceNode):
-            raise self.fail(node.start_mark.line + 1, "expected an array")
-        return list(node.value)
-
-    def strings(self, node: yaml.Node | None) -> list[str]:
-        return [self.scalar(item) for item in self.sequence(node)]
-
-    def scalar(self, node: yaml.Node) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            raise self.fail(node.start_mark.line + 1, "expected a plain value")
-        return str(node.value)
-
-    def text(self, keys: dict[str, yaml.Node], key: str, line: int) -> str:
-        if key not in keys:
-            raise self.fail(line, f"the key {key!r} is missing")
-        return self.scalar(keys[key])
-
-    def optional_text(self, keys: dict[str, yaml.Node], key: str) -> str | None:
-        return self.scalar(keys[key]) if key in keys else None
-
     def name(self, keys: dict[str, yaml.Node], line: int) -> str:
         name = self.text(keys, "name", line)
         if not _NAME.match(name):
             raise self.fail(line, f"{name!r} is no name: letters and digits only")
         return name
-
-    def number(self, text: str, line: int) -> int:
-        try:
-            return int(text)
-        except ValueError:
-            raise self.fail(line, f"{text!r} is not a number") from None
-
-    def flag(self, keys: dict[str, yaml.Node], key: str) -> bool:
-        if key not in keys:
-            return False
-        text = self.scalar(keys[key])
-        if text not in {"true", "false"}:
-            raise self.fail(keys[key].start_mark.line + 1, f"{key} must be true or false, not {text!r}")
-        return text == "true"
-
-    def versions(self, keys: dict[str, yaml.Node], key: str, absent: Versions | None, line: int) -> Versions:
-        if key not in keys:
-            if absent is None:
-                raise self.fail(line, f"the key {key!r} is missing")
-            return absent
-        try:
-            return Versions.parse(self.scalar(keys[key]))
-        except VersionError as error:
-            raise self.fail(keys[key].start_mark.line + 1, f"{key}: {error}") from None
 
 
 def _check_structs(message: Message) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from codegen.__main__ import main
 from codegen.importer import import_releases, serialise
 from codegen.layout import diagram, plan
-from codegen.spec import SpecError, read_folder, read_message
+from codegen.nodes import SpecError
+from codegen.spec import read_folder, read_message
 
 SPECS = Path(__file__).parents[2] / "specs" / "messages"
 
@@ -73,6 +75,51 @@ def test_an_archive_without_schemas_is_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(SpecError, match=r"other.jar:1: the archive has no common/message/\*.json"):
         import_releases([tmp_path / "other.jar"], tmp_path / "specs")
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (None, r"release.jar:1: cannot be read: No such file or directory"),
+        (b"no archive", r"release.jar:1: no jar that can be read: File is not a zip file"),
+        (b"", r"release.jar:1: no jar that can be read: "),
+    ],
+)
+def test_what_is_no_jar_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], raw: bytes | None, what: str
+) -> None:
+    path = tmp_path / "release.jar"
+    if raw is not None:
+        path.write_bytes(raw)
+    assert main(["import", str(path), "--specs", str(tmp_path / "specs")]) == 1
+    told = capsys.readouterr().err
+    assert what in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "specs").exists()
+
+
+def test_a_damaged_or_foreign_file_in_a_jar_is_refused_by_name(tmp_path: Path) -> None:
+    jar = tmp_path / "kafka-clients.jar"
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("common/message/ProbeRequest.json", OLD)
+    whole = jar.read_bytes()
+    jar.write_bytes(whole.replace(b"ZooKeeperPath", b"zooKeeperPath"))
+    with pytest.raises(SpecError, match=r"kafka-clients.jar:1: no jar that can be read: Bad CRC-32"):
+        import_releases([jar], tmp_path / "specs")
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("common/message/ProbeRequest.json", b"// caf\xe9\n")
+    with pytest.raises(SpecError, match=r"kafka-clients.jar!common/message/ProbeRequest.json:1: not UTF-8"):
+        import_releases([jar], tmp_path / "specs")
+
+
+def test_a_folder_without_schemas_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"release:1: the folder has no \*.json"):
+        import_releases([_empty(tmp_path / "release")], tmp_path / "specs")
+
+
+def _empty(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 
 from codegen.generate import render_all
 from codegen.layout import plan
-from codegen.spec import SpecError, parse_message, read_folder, read_message
+from codegen.nodes import SpecError
+from codegen.spec import parse_message, read_folder, read_message
 from codegen.versions import NONE, OPEN, VersionError, Versions
 
 GOOD = """\
@@ -114,6 +115,13 @@ def test_a_file_is_named_as_it_was_given(tmp_path: Path) -> None:
     path = tmp_path / "Probe.json"
     path.write_text("[]")
     with pytest.raises(SpecError, match=r"Probe.json:1: a message must be an object"):
+        read_message(path)
+
+
+def test_a_schema_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "Probe.json"
+    path.write_bytes(GOOD.encode().replace(b"Index", b"Ind\xffex"))
+    with pytest.raises(SpecError, match=r"Probe.json:7: not UTF-8: invalid start byte 0xff"):
         read_message(path)
 
 

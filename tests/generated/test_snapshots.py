@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from codegen.apis import read_apis
+from codegen.apis import read_apis, read_errors
 from codegen.spec import read_folder
 from tests.generated import ours
 from tests.generated.annotated import annotate
@@ -26,7 +26,8 @@ def _shown() -> list[tuple[str, int]]:
     """The oldest and the newest served version of every request and response, and the headers."""
     messages = {message.name: message for message in read_folder(SPECS / "messages")}
     shown = [("RequestHeader", 1), ("RequestHeader", 2), ("ResponseHeader", 0), ("ResponseHeader", 1)]
-    for api in read_apis(SPECS / "apis.yaml", messages):
+    errors = {error.name for error in read_errors(SPECS / "errors.yaml")}
+    for api in read_apis(SPECS / "apis.yaml", messages, errors):
         for version in sorted({api.versions.low, api.versions.high}):
             shown += [(f"{api.name}Request", version), (f"{api.name}Response", version)]
     return shown
