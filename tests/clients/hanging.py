@@ -19,6 +19,7 @@ from kafka_protocol.messages.produce import (
 )
 
 from tests.clients.conftest import eventually
+from tests.crash.history import Dress
 from tests.crash.wire_client import build_batch
 from tests.differential.raw_client import RawClient
 
@@ -38,7 +39,12 @@ def hang(bootstrap: str, topic: str) -> int:
         answer = client.ask(InitProducerIdRequest(None, 60_000), InitProducerIdResponse, 4)
         assert answer.error_code == 0
         batch = build_batch(
-            [b"stuck"], int(time.time() * 1000), answer.producer_id, answer.producer_epoch, 0, is_transactional=True
+            [b"stuck"],
+            [Dress(None, (), int(time.time() * 1000))],
+            answer.producer_id,
+            answer.producer_epoch,
+            0,
+            is_transactional=True,
         )
         data = TopicProduceData(name=topic, partition_data=[PartitionProduceData(index=0, records=batch)])
         request = ProduceRequest("nobody's", -1, 5_000, [data])

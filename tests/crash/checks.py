@@ -10,9 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tests.crash.history import Event, History, identity, is_intact, sender_of
+from tests.crash.history import Event, History, identity, sender_of
 from tests.crash.wire_client import StoredRecord
-from tests.crash.workers import IDEMPOTENT, TRIMMED
+from tests.crash.workers import IDEMPOTENT, PLAIN, TRANSACTIONAL, TRIMMED
+
+READS = ("read", "group-read", "txn-read")
+"""By clients that assign partitions themselves, by members of groups, and under read_committed."""
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -36,7 +39,11 @@ class Evidence:
             if event["acks"] == 0 or (event["acks"] == 1 and self.power_was_cut):
                 continue
             for position, value in enumerate(event["values"]):
-                yield (event["topic"], event["partition"]), event["offset"] + position, value
+                yield _place(event), event["offset"] + position, value
+
+    def sightings(self) -> Iterator[Event]:
+        """Every record that some client has read, with the offset where it was."""
+        yield from (event for event in self.history.events if event["kind"] == "ok" and event["op"] in READS)
 
 
 def lost_write(evidence: Evidence) -> Iterator[str]:
@@ -58,35 +65,44 @@ def inconsistent_offset(evidence: Evidence) -> Iterator[str]:
 
 def _all_sightings(evidence: Evidence) -> Iterator[tuple[Place, int, str]]:
     yield from evidence.acknowledged()
-    for event in evidence.history.of("ok", "read"):
-        yield (event["topic"], event["partition"]), event["offset"], event["value"]
+    for event in evidence.sightings():
+        yield _place(event), event["offset"], event["value"]
     for place, records in evidence.records.items():
         for record in records:
-            yield place, record.offset, identity(record.value)
+            yield place, record.offset, "a marker" if record.is_control else identity(record.value)
+
+
+def _place(event: Event) -> Place:
+    return event["topic"], event["partition"]
 
 
 def duplicate(evidence: Evidence) -> Iterator[str]:
     """With idempotence no value is at two offsets."""
     for place, records in evidence.records.items():
-        if place[0] != IDEMPOTENT:
+        if place[0] not in (IDEMPOTENT, TRANSACTIONAL):
             continue
         first: dict[bytes, int] = {}
         for record in records:
+            if record.is_control:
+                continue
             other = first.setdefault(record.value, record.offset)
             if other != record.offset:
                 yield f"{identity(record.value)} is at {place} offsets {other} and {record.offset}"
 
 
 def corrupt(evidence: Evidence) -> Iterator[str]:
-    """Every value proves itself."""
+    """Every value proves itself and has the key, the headers and the timestamp that it was sent with."""
     for place, records in evidence.records.items():
         for record in records:
-            if not is_intact(record.value):
-                yield f"{place} offset {record.offset} holds a damaged value {record.value[:60]!r}"
+            if not record.is_control and not record.is_as_sent:
+                yield f"{place} offset {record.offset} holds a damaged record: {record.value[:60]!r}, {record.dress}"
+    for event in evidence.sightings():
+        if not event["as_sent"]:
+            yield f"{event['worker']} read a damaged record at {_place(event)} offset {event['offset']}"
 
 
 def gap(evidence: Evidence) -> Iterator[str]:
-    """From the log start on, offsets follow each other; nothing here compacts or aborts."""
+    """From the log start on, offsets follow each other, markers of transactions included; nothing here compacts."""
     for place, records in evidence.records.items():
         expected = evidence.log_starts[place]
         for record in records:
@@ -109,9 +125,13 @@ def nonmonotonic(evidence: Evidence) -> Iterator[str]:
         if last is not None and event["offset"] != last + 1 and event["topic"] != TRIMMED:
             yield f"{event['worker']} read offset {event['offset']} after {last}"
         position[key] = event["offset"]
+    acknowledged = {value for _, _, value in evidence.acknowledged()}
     for place, records in evidence.records.items():
         newest: dict[str, int] = defaultdict(lambda: -1)
         for record in records:
+            if record.is_control or (place[0] == PLAIN and identity(record.value) not in acknowledged):
+                # What was not heard of may have been under way when its sender went on over another connection.
+                continue
             worker, number = sender_of(record.value)
             if number < newest[worker]:
                 yield f"{place} offset {record.offset}: {worker} number {number} lies behind number {newest[worker]}"
@@ -127,10 +147,10 @@ def commit_regress(evidence: Evidence) -> Iterator[str]:
             key = (event["group"], event["topic"], event["partition"])
             floor[key] = max(floor.get(key, -1), event["offset"])
         elif event["op"] == "fetch-committed" and event["kind"] == "invoke":
-            asked[event["group"]] = dict(floor)
+            asked[event["worker"]] = dict(floor)
         elif event["op"] == "fetch-committed" and event["kind"] == "ok":
             key = (event["group"], event["topic"], event["partition"])
-            least = asked.get(event["group"], {}).get(key, -1)
+            least = asked.get(event["worker"], {}).get(key, -1)
             if event["offset"] < least:
                 yield f"{key} was committed at {least}, OffsetFetch gave {event['offset']}"
     for key, least in floor.items():

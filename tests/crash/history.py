@@ -2,7 +2,8 @@
 
 Every operation is an ``invoke`` followed by one of ``ok``, ``fail`` (it certainly did not happen) or ``info`` (it may
 have happened: a time-out, a lost connection). A value is unique and carries its own proof: ``<seed>:<worker>:<number>:
-<padding>:<digest>``.
+<timestamp>:<padding>:<digest>``. Key, headers and timestamp of its record follow from the value, so that whoever reads
+the record knows what they have to be.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["invoke", "ok", "fail", "info", "fault", "note"]
 Event = dict[str, Any]
@@ -49,11 +50,28 @@ class History:
         self._file.close()
 
 
+class Dress(NamedTuple):
+    """What a record has besides its value."""
+
+    key: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    timestamp_ms: int
+
+
 def make_value(seed: int, worker: str, number: int, size: int) -> bytes:
     """A value nobody else makes, of about ``size`` bytes."""
-    head = f"{seed}:{worker}:{number}:"
+    head = f"{seed}:{worker}:{number}:{time.time_ns() // 1_000_000}:"
     body = head + "x" * max(0, size - len(head) - 17)
     return f"{body}:{hashlib.sha256(body.encode()).hexdigest()[:16]}".encode()
+
+
+def dress_of(value: bytes) -> Dress:
+    """Key, headers and timestamp that belong to a value of ``make_value``: none, empty and several of each."""
+    _, worker, number, timestamp, _ = value.split(b":", 4)
+    kind = int(number) % 4
+    key = None if kind == 0 else b"" if kind == 1 else b"key-" + number
+    headers = (("hdr-worker", worker), ("hdr-empty", b""), ("hdr-worker", value[-16:]))[: int(number) % 3 + kind % 2]
+    return Dress(key, headers, int(timestamp))
 
 
 def is_intact(value: bytes) -> bool:

@@ -128,7 +128,7 @@ async def _create_topics(setting: workers.Setting) -> None:
     client = setting.client("admin")
     topics = [
         CreatableTopic(name=name, num_partitions=workers.PARTITIONS, replication_factor=1)
-        for name in (*workers.TOPICS, transaction_workers.TRANSACTIONAL)
+        for name in (*workers.TOPICS, workers.TRANSACTIONAL)
     ]
     answer = await client.call(CreateTopicsRequest(topics=topics, timeout_ms=10000), 5, CreateTopicsResponse)
     assert answer is not None
@@ -143,7 +143,7 @@ async def _read_everything(setting: workers.Setting, heal_s: float) -> Evidence:
     log_starts: dict[tuple[str, int], int] = {}
     client = setting.client("final")
     deadline = time.monotonic() + heal_s
-    for topic in workers.TOPICS:
+    for topic in (*workers.TOPICS, workers.TRANSACTIONAL):
         for partition in range(workers.PARTITIONS):
             start, found = await _read_partition(client, topic, partition, deadline)
             records[topic, partition], log_starts[topic, partition] = found, start
@@ -179,7 +179,7 @@ async def _read_transactions(setting: workers.Setting, heal_s: float) -> Transac
         evidence.visible[partition] = found
     for number in range(transaction_workers.WORKERS):
         group = f"transactional-{number}"
-        evidence.offsets[group] = await workers.committed_offset(client, group, transaction_workers.TRANSACTIONAL)
+        evidence.offsets[group] = await workers.committed_offset(client, group, workers.TRANSACTIONAL)
     return evidence
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.crash.checks import CHECKS, Evidence, judge
-from tests.crash.history import History, identity, is_intact, make_value
+from tests.crash.history import History, dress_of, identity, is_intact, make_value
 from tests.crash.wire_client import DAMAGED, StoredRecord
 
 PLACE = ("idempotent", 0)
@@ -21,11 +22,11 @@ def evidence(tmp_path: Path) -> Evidence:
     facts = {"topic": "idempotent", "partition": 0}
     for offset, value in enumerate(VALUES):
         history.add("ok", "w", "send", acks=-1, offset=offset, values=[identity(value)], **facts)
-        history.add("ok", "r", "read", offset=offset, value=identity(value), **facts)
+        history.add("ok", "r", "read", offset=offset, value=identity(value), as_sent=True, **facts)
     history.add("ok", "c", "commit", group="g", offset=3, **facts)
     history.add("ok", "watcher", "offsets", which="end", offset=4, **facts)
     history.add("ok", "w", "init-producer", producer_id=7)
-    records = [StoredRecord(offset, value, 7) for offset, value in enumerate(VALUES)]
+    records = [StoredRecord(offset, value, 7, dress_of(value)) for offset, value in enumerate(VALUES)]
     return Evidence(history, {PLACE: records}, {PLACE: 0}, committed={("g", "idempotent", 0): 3})
 
 
@@ -52,19 +53,34 @@ def test_after_a_power_cut_only_acks_all_is_a_promise(evidence: Evidence) -> Non
 
 
 def test_two_values_at_one_offset_are_inconsistent(evidence: Evidence) -> None:
-    evidence.history.add("ok", "r2", "read", topic="idempotent", partition=0, offset=1, value="1:other:9")
+    evidence.history.add("ok", "r2", "read", topic="idempotent", partition=0, offset=1, value="1:other:9", as_sent=True)
     assert "inconsistent-offset" in violated(evidence)
 
 
 def test_a_value_at_two_offsets_is_a_duplicate(evidence: Evidence) -> None:
-    evidence.records[PLACE].append(StoredRecord(4, VALUES[3], 7))
+    evidence.records[PLACE].append(StoredRecord(4, VALUES[3], 7, dress_of(VALUES[3])))
     assert "duplicate" in violated(evidence)
 
 
 def test_a_damaged_value_is_corrupt(evidence: Evidence) -> None:
-    evidence.records[PLACE][1] = StoredRecord(1, VALUES[1][:-1] + b"?", 7)
+    evidence.records[PLACE][1] = evidence.records[PLACE][1]._replace(value=VALUES[1][:-1] + b"?")
     assert "corrupt" in violated(evidence)
     assert not is_intact(DAMAGED)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"key": b"key-9"}, {"headers": ()}, {"timestamp_ms": 1}], ids=lambda each: next(iter(each))
+)
+def test_a_record_with_other_bytes_beside_its_value_is_corrupt(evidence: Evidence, damage: dict[str, Any]) -> None:
+    sent = dress_of(VALUES[2])
+    evidence.records[PLACE][2] = evidence.records[PLACE][2]._replace(dress=sent._replace(**damage))
+    assert "corrupt" in violated(evidence)
+
+
+def test_what_a_reader_saw_damaged_is_corrupt(evidence: Evidence) -> None:
+    facts = {"topic": "idempotent", "partition": 0, "offset": 0, "value": identity(VALUES[0])}
+    evidence.history.add("ok", "r3", "read", as_sent=False, **facts)
+    assert "corrupt" in violated(evidence)
 
 
 def test_a_missing_offset_is_a_gap(evidence: Evidence) -> None:
@@ -73,7 +89,7 @@ def test_a_missing_offset_is_a_gap(evidence: Evidence) -> None:
 
 
 def test_a_reader_that_skips_is_not_monotonic(evidence: Evidence) -> None:
-    evidence.history.add("ok", "r", "read", topic="idempotent", partition=0, offset=9, value="1:w:9")
+    evidence.history.add("ok", "r", "read", topic="idempotent", partition=0, offset=9, value="1:w:9", as_sent=True)
     assert "nonmonotonic" in violated(evidence)
 
 

@@ -98,7 +98,7 @@ def test_the_checkers_reader_leaves_out_what_was_aborted_and_nothing_else() -> N
         return offset.to_bytes(8, "big") + data[8:]
 
     def batch(value: bytes, sequence: int) -> bytes:
-        return build_batch([value], 0, 7, 0, sequence, is_transactional=True)
+        return build_batch([value], None, 7, 0, sequence, is_transactional=True)
 
     abort, commit = (build_marker(Marker(7, 0, is_commit), 0) for is_commit in (False, True))
     log = [batch(ABORTED, 0), abort, batch(COMMITTED, 1), commit]

@@ -39,11 +39,10 @@ from kafka_protocol.wire import Message
 
 from tests.crash.history import identity, make_value
 from tests.crash.wire_client import Lost, StoredRecord, WireClient, build_batch, read_committed
-from tests.crash.workers import FETCH_VERSION, LIST_OFFSETS_VERSION, PARTITIONS, RETRIABLE, Setting, now_ms
+from tests.crash.workers import FETCH_VERSION, LIST_OFFSETS_VERSION, PARTITIONS, RETRIABLE, TRANSACTIONAL, Setting
 
 M = TypeVar("M", bound=Message)
 
-TRANSACTIONAL = "transactional"
 WORKERS = 4
 TIMEOUT_MS = 4_000
 STUCK_SECONDS_MAX = TIMEOUT_MS / 1000 + 10
@@ -185,7 +184,7 @@ class TransactionalProducer:
                 return
 
     def _produce_request(self, owner: Owner, partition: int, values: list[bytes]) -> ProduceRequest:
-        batch = build_batch(values, now_ms(), *self._identity(owner), owner.sequences[partition], is_transactional=True)
+        batch = build_batch(values, None, *self._identity(owner), owner.sequences[partition], is_transactional=True)
         data = TopicProduceData(
             name=TRANSACTIONAL, partition_data=[PartitionProduceData(index=partition, records=batch)]
         )
@@ -303,7 +302,8 @@ async def committed_reader(setting: Setting, partition: int) -> None:
             continue
         records, offset = found
         for record in records:
-            history.add("ok", name, "txn-read", partition=partition, offset=record.offset, value=identity(record.value))
+            facts = {"offset": record.offset, "value": identity(record.value), "as_sent": record.is_as_sent}
+            history.add("ok", name, "txn-read", topic=TRANSACTIONAL, partition=partition, **facts)
 
 
 async def fetch_committed_records(

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from kafka_protocol.dispatch import FLEXIBLE_FROM
 from kafka_protocol.wire import Message
+
+from tests.crash.history import Dress, dress_of, is_intact
 
 M = TypeVar("M", bound=Message)
 
@@ -32,6 +34,13 @@ class StoredRecord(NamedTuple):
     offset: int
     value: bytes
     producer_id: int
+    dress: Dress | None = None
+    is_control: bool = False
+
+    @property
+    def is_as_sent(self) -> bool:
+        """Whether value, key, headers and timestamp are those that were sent."""
+        return is_intact(self.value) and self.dress == dress_of(self.value)
 
 
 class WireClient:
@@ -80,14 +89,15 @@ class WireClient:
 
 def build_batch(
     values: Sequence[bytes],
-    timestamp_ms: int,
+    dresses: Sequence[Dress] | None = None,
     producer_id: int = -1,
     producer_epoch: int = -1,
     sequence: int = -1,
     *,
     is_transactional: bool = False,
 ) -> bytes:
-    """One batch of format v2."""
+    """One batch of format v2; each record has the key, the headers and the timestamp that belong to its value, or those
+    that are given."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=0,
@@ -98,7 +108,8 @@ def build_batch(
         batch_size=16 * 1024 * 1024,
     )
     for position, value in enumerate(values):
-        builder.append(position, timestamp=timestamp_ms, key=None, value=value, headers=[])
+        key, headers, timestamp_ms = dresses[position] if dresses is not None else dress_of(value)
+        builder.append(position, timestamp=timestamp_ms, key=key, value=value, headers=list(headers))
     return bytes(builder.build())
 
 
@@ -122,12 +133,22 @@ def read_committed(data: bytes, aborted: Sequence[tuple[int, int]]) -> tuple[lis
             if any(record.key[3] == 0 for record in batch):
                 hidden.discard(batch.producer_id)
         elif not (batch.is_transactional and batch.producer_id in hidden):
-            found += [StoredRecord(record.offset, bytes(record.value or b""), batch.producer_id) for record in batch]
+            found += [_stored(record, batch) for record in batch]
     return found, following
 
 
+def _stored(record: Any, batch: Any) -> StoredRecord:
+    key = None if record.key is None else bytes(record.key)
+    headers = tuple((name, None if content is None else bytes(content)) for name, content in record.headers)
+    dress = Dress(key, headers, record.timestamp)
+    return StoredRecord(
+        record.offset, bytes(record.value or b""), batch.producer_id, dress, is_control=batch.is_control_batch
+    )
+
+
 def read_batches(data: bytes) -> list[StoredRecord]:
-    """Every record in a run of stored batches. A batch whose CRC is wrong comes as one record that is not intact."""
+    """Every record in a run of stored batches, markers of transactions too. A batch whose CRC is wrong comes as records
+    that are not intact."""
     found = []
     records = MemoryRecords(data)
     while records.has_next():
@@ -137,5 +158,5 @@ def read_batches(data: bytes) -> list[StoredRecord]:
                 StoredRecord(batch.base_offset + i, DAMAGED, -1) for i in range(batch.next_offset - batch.base_offset)
             ]
             continue
-        found += [StoredRecord(record.offset, bytes(record.value or b""), batch.producer_id) for record in batch]
+        found += [_stored(record, batch) for record in batch]
     return found

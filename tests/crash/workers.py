@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from dataclasses import dataclass
 
 from kafka_protocol.messages.delete_records import (
@@ -52,7 +51,7 @@ LIST_OFFSETS_VERSION = 7
 OFFSET_COMMIT_VERSION = 8
 OFFSET_FETCH_VERSION = 7
 
-PLAIN, IDEMPOTENT, TRIMMED = "plain", "idempotent", "trimmed"
+PLAIN, IDEMPOTENT, TRIMMED, TRANSACTIONAL = "plain", "idempotent", "trimmed", "transactional"
 TOPICS = (PLAIN, IDEMPOTENT, TRIMMED)
 PARTITIONS = 2
 
@@ -82,10 +81,6 @@ def produce_request(topic: str, partition: int, batch: bytes, acks: int) -> Prod
     return ProduceRequest(acks=acks, timeout_ms=5000, topic_data=[data])
 
 
-def now_ms() -> int:
-    return int(time.time() * 1000)
-
-
 async def plain_producer(setting: Setting, number: int) -> None:
     """Sends without idempotence, with every acks; what it does not hear of it does not repeat."""
     name = f"plain-{number}"
@@ -97,7 +92,7 @@ async def plain_producer(setting: Setting, number: int) -> None:
         acks, partition = rng.choice((0, 1, -1, -1)), rng.randrange(PARTITIONS)
         facts = {"topic": PLAIN, "partition": partition, "acks": acks, "values": [identity(v) for v in values]}
         history.add("invoke", name, "send", **facts)
-        request = produce_request(PLAIN, partition, build_batch(values, now_ms()), acks)
+        request = produce_request(PLAIN, partition, build_batch(values), acks)
         try:
             answer = await client.call(request, PRODUCE_VERSION, ProduceResponse, expect_answer=acks != 0)
         except Lost as error:
@@ -127,7 +122,7 @@ async def idempotent_producer(setting: Setting, number: int) -> None:
         partition = rng.randrange(PARTITIONS)
         values = [make_value(setting.seed, name, sent + i, rng.randrange(40, 4000)) for i in range(rng.randrange(1, 6))]
         sent += len(values)
-        batch = build_batch(values, now_ms(), producer_id, 0, sequences[partition])
+        batch = build_batch(values, None, producer_id, 0, sequences[partition])
         sequences[partition] += len(values)
         facts: dict[str, object] = {
             "topic": IDEMPOTENT,
@@ -232,7 +227,7 @@ async def reader(setting: Setting, topic: str, partition: int) -> None:
             continue
         for record in records:
             if record.offset >= offset:
-                facts = {"offset": record.offset, "value": identity(record.value)}
+                facts = {"offset": record.offset, "value": identity(record.value), "as_sent": record.is_as_sent}
                 history.add("ok", name, "read", topic=topic, partition=partition, **facts)
                 offset = record.offset + 1
 
@@ -363,7 +358,7 @@ async def deleter(setting: Setting) -> None:
         facts = {"topic": TRIMMED, "partition": partition, "acks": -1, "values": [identity(v) for v in values]}
         history.add("invoke", name, "send", **facts)
         try:
-            request = produce_request(TRIMMED, partition, build_batch(values, now_ms()), -1)
+            request = produce_request(TRIMMED, partition, build_batch(values), -1)
             answer = await client.call(request, PRODUCE_VERSION, ProduceResponse)
             assert answer is not None
             result = answer.responses[0].partition_responses[0]
