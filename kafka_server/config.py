@@ -28,6 +28,7 @@ ENVIRONMENT_OF_SCRIPTS: Final = frozenset(
 )
 """Variables that steer the start scripts and the JVM in Kafka's images; they are no settings of a broker."""
 
+DEFAULT_NODE_ID: Final = 1
 KNOWN_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 
@@ -73,7 +74,6 @@ class Settings:
     """-1: the server's own default."""
     connections_max: int
     connections_per_ip_max: int
-    connections_per_ip_overrides: Mapping[str, int]
     connections_idle_ms_max: int
     send_buffer_bytes: int
     receive_buffer_bytes: int
@@ -240,6 +240,7 @@ def _settings(given: Mapping[str, Given], notes: list[str]) -> Settings:
     for name, entry in given.items():
         if name in known:
             checked(known[name], entry)
+    _check_overrides(read)
     notes += _notes(given)
     listeners = _listeners(read, notes)
     if read.text("storage") == "memory" and (read.is_given("log.dirs") or read.is_given("log.dir")):
@@ -263,7 +264,6 @@ def _settings(given: Mapping[str, Given], notes: list[str]) -> Settings:
         half_frame_bytes_max=read.whole("queued.max.request.bytes"),
         connections_max=read.whole("max.connections"),
         connections_per_ip_max=read.whole("max.connections.per.ip"),
-        connections_per_ip_overrides=_overrides(read),
         connections_idle_ms_max=read.whole("connections.max.idle.ms"),
         # Kafka's default of 100 KiB would turn off the operating system's own, better, sizing per connection.
         send_buffer_bytes=read.whole("socket.send.buffer.bytes") if read.is_given("socket.send.buffer.bytes") else -1,
@@ -289,7 +289,7 @@ def _notes(given: Mapping[str, Given]) -> Iterator[str]:
 def _node_id(read: _Reader) -> int:
     """node.id, or its old name broker.id; both may be given when they agree."""
     if not read.is_given("broker.id"):
-        return read.whole("node.id")
+        return read.whole("node.id") if read.is_given("node.id") else DEFAULT_NODE_ID
     broker_id = read.whole("broker.id")
     if read.is_given("node.id") and read.whole("node.id") != broker_id:
         raise read.wrong("broker.id", f"node.id says {read.whole('node.id')}; they name the same thing, give one")
@@ -298,15 +298,17 @@ def _node_id(read: _Reader) -> int:
     return broker_id
 
 
-def _overrides(read: _Reader) -> dict[str, int]:
-    """``host:count`` pairs of max.connections.per.ip.overrides."""
-    overrides = {}
-    for pair in filter(None, (part.strip() for part in read.text("max.connections.per.ip.overrides").split(","))):
-        host, _, count = pair.rpartition(":")
-        if not host or not count.isdigit():
-            raise read.wrong("max.connections.per.ip.overrides", f"{pair!r} is not of the form host:count")
-        overrides[host] = int(count)
-    return overrides
+def _check_overrides(read: _Reader) -> None:
+    key = "max.connections.per.ip.overrides"
+    if read.text(key):
+        from kafka_server.domain.broker_rules import parse_overrides  # few starts need it
+
+        try:
+            parse_overrides(read.text(key))
+        except InvalidConfig as error:
+            raise read.wrong(key, str(error).removeprefix(f"{key}: ")) from error
+    elif read.whole("max.connections.per.ip") == 0:
+        raise read.wrong("max.connections.per.ip", f"can be 0 only beside {key}")
 
 
 # ---- listeners ---------------------------------------------------------------------------------------------------
@@ -337,6 +339,14 @@ def _listeners(read: _Reader, notes: list[str]) -> tuple[Listener, ...]:
     if not listeners:
         raise read.wrong("listeners", "no listener is left to open; give one like PLAINTEXT://127.0.0.1:9092")
     return tuple(listeners)
+
+
+def listeners_with(given: Mapping[str, Given], changed: Mapping[str, str]) -> tuple[Listener, ...]:
+    """The listeners to open when these texts stand in for some that were given. Raises ConfigError."""
+    read = _Reader({**given, **{name: Given(name, text, "dynamic config") for name, text in changed.items()}})
+    listeners = _listeners(read, [])
+    _advertised(read, listeners)
+    return listeners
 
 
 def _protocols(read: _Reader) -> dict[str, str]:

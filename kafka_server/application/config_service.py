@@ -2,17 +2,20 @@
 Must never know: the wire, how configs are stored, what a key does beyond being handed to whoever asks.
 
 Whoever needs a broker config asks for it by name when it matters (a dict look-up), so a dynamic change counts from the
-next request on. Topic configs reach the data plane as ``Topic.settings``, replaced as a whole when anything under them
-changes. A key without effect is accepted, warned of once, and shown as such.
+next request on. To what cannot ask - listeners, limits of the network, compaction - it is brought by a ``Follower``.
+Topic configs reach the data plane as ``Topic.settings``, replaced as a whole when anything under them changes. A key
+without effect is accepted, warned of once, and shown as such.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from kafka_server.application.ports import ConfigRepository, TopicRepository
 from kafka_server.application.serial_work import SerialWork
+from kafka_server.domain.broker_rules import Values, check_broker_change
 from kafka_server.domain.client_metrics import check_client_metrics, check_client_metrics_name
 from kafka_server.domain.config_def import (
     ConfigOperation,
@@ -38,10 +41,20 @@ Change = tuple[str, ConfigOperation, str | None]
 EVERY_BROKER = ""
 
 
+class Follower(Protocol):
+    """Parts of a broker that a change of its configs has to be brought to."""
+
+    async def check(self, before: Values, after: Values) -> None:
+        """Before a change is stored. Raises InvalidConfig when it could not be followed."""
+
+    async def follow(self, values: Values) -> None:
+        """After it is stored, and once at start. Raises nothing: what fails now is logged."""
+
+
 class ConfigService:
     """The configs of one broker and of what lives on it."""
 
-    __slots__ = ("_changing", "_layers", "_listeners", "_node_id", "_repository", "_topics", "_warned")
+    __slots__ = ("_changing", "_followers", "_layers", "_node_id", "_repository", "_topics", "_warned")
 
     def __init__(
         self, node_id: int, static: Mapping[str, str], repository: ConfigRepository, topics: TopicRepository
@@ -50,7 +63,7 @@ class ConfigService:
         self._node_id = node_id
         self._repository = repository
         self._topics = topics
-        self._listeners: list[Callable[[], None]] = []
+        self._followers: list[Follower] = []
         self._warned: set[str] = set()
         self._changing = SerialWork()
         _check_values(broker_keys(), static)
@@ -97,9 +110,14 @@ class ConfigService:
         """The values that the data plane obeys, for a topic with these overrides."""
         return _topic_settings(lambda name: self._layers.topic_value(name, overrides))
 
-    def on_change(self, listener: Callable[[], None]) -> None:
-        """Calls ``listener`` after every change of a broker config."""
-        self._listeners.append(listener)
+    def lead(self, follower: Follower) -> None:
+        """Brings every change of a broker config to ``follower`` from now on."""
+        self._followers.append(follower)
+
+    async def bring(self) -> None:
+        """Brings the values as they are to all followers."""
+        for follower in self._followers:
+            await follower.follow(self._layers.value)
 
     # ---- describing ------------------------------------------------------------------------------------------------
 
@@ -215,6 +233,7 @@ class ConfigService:
             return
         if resource_type is ResourceType.BROKER:
             _check_dynamic_broker(configs, is_default=name == EVERY_BROKER)
+            await self._check_broker(configs, is_default=name == EVERY_BROKER)
         elif resource_type is ResourceType.CLIENT_METRICS:
             check_client_metrics(configs)
         else:
@@ -228,10 +247,20 @@ class ConfigService:
             self._warn_of_no_effect(broker_keys(), configs)
             for topic in self._topics.all():
                 topic.settings = self.topic_settings(topic.configs)
-            for listener in self._listeners:
-                listener()
+            await self.bring()
         elif resource_type is ResourceType.GROUP:
             self._warn_of_no_effect(group_keys(), configs)
+
+    async def _check_broker(self, configs: Mapping[str, str], *, is_default: bool) -> None:
+        """Raises InvalidRequest when this broker cannot follow; see ``_check_dynamic_broker`` for the code."""
+        now = self._layers
+        after = now.beside(*((now.dynamic, configs) if is_default else (configs, now.dynamic_default)))
+        try:
+            check_broker_change(now.value, after.value)
+            for follower in self._followers:
+                await follower.check(now.value, after.value)
+        except InvalidConfig as error:
+            raise InvalidRequest(str(error)) from error
 
     async def _put_topic(self, topic: Topic, configs: dict[str, str]) -> None:
         before, topic.configs = topic.configs, configs

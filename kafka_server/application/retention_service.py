@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from kafka_server.application.ports import Clock, Timer
 from kafka_server.application.replica_manager import Replica, ReplicaManager
@@ -24,14 +25,14 @@ class RetentionService:
         replicas: ReplicaManager,
         clock: Clock,
         interval_ms: int = 300_000,
-        producer_expiration_ms: int = 86_400_000,
+        producer_expiration_ms: Callable[[], int] = lambda: 86_400_000,
     ) -> None:
         self._replicas = replicas
         self._clock = clock
         self._interval_ms = interval_ms
         """``log.retention.check.interval.ms``"""
         self._producer_expiration_ms = producer_expiration_ms
-        """``producer.id.expiration.ms``"""
+        """``producer.id.expiration.ms``, asked each time"""
         self._timer: Timer | None = None
 
     def start(self) -> None:
@@ -49,8 +50,9 @@ class RetentionService:
 
     def enforce_retention(self, now_ms: int) -> None:
         """Drops what retention.ms and retention.bytes let go, and forgets idempotent producers that fell silent."""
+        producers_from_ms = now_ms - self._producer_expiration_ms()
         for replica in self._replicas:
-            replica.partition.producers.expire(now_ms - self._producer_expiration_ms)
+            replica.partition.producers.expire(producers_from_ms)
             settings = replica.topic.settings
             if not settings.cleanup_delete or (settings.retention_ms < 0 and settings.retention_bytes < 0):
                 continue

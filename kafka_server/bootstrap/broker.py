@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from kafka_protocol.dispatch import SERVED, Dispatch
 
 from kafka_server.bootstrap.handlers import Families, build_handlers
+from kafka_server.bootstrap.live_settings import AT_START_TOO, LiveSettings
 from kafka_server.bootstrap.services import Services
 from kafka_server.bootstrap.stores import open_stores
 from kafka_server.config import Settings
@@ -38,6 +39,8 @@ class Broker:
         self.families = Families(self.services)
         self.dispatch = Dispatch(build_handlers(self.families))
         self.server = Server(self.dispatch, limits(settings), self.services.throttle.connected)
+        self._live = LiveSettings(settings, self.server, self.stores)
+        self.services.followers.append(self._live)
         self.metrics_address: str | None = None
         self.is_ready = False
         self.settling: asyncio.Task[None] | None = None
@@ -53,6 +56,8 @@ class Broker:
         """Ready for clients when it returns. Raises BindError."""
         try:
             await self.services.load()
+            if not AT_START_TOO.isdisjoint(self.settings.given):
+                await self.services.configs.bring()
         except BaseException:
             await self.stores.close()
             raise
@@ -60,7 +65,7 @@ class Broker:
             # Metrics first: a client that came in must not lose its broker because another port is taken.
             if self.settings.metrics_port >= 0:
                 await self._start_http()
-            await self.server.start(self.settings.listeners)
+            await self._live.open()
         except BaseException:
             await self.stop(grace_ms=0)
             raise
@@ -125,7 +130,6 @@ def limits(settings: Settings) -> Limits:
         ),
         connections_max=settings.connections_max,
         connections_per_ip_max=settings.connections_per_ip_max,
-        connections_per_ip_overrides=settings.connections_per_ip_overrides,
         idle_ms_max=settings.connections_idle_ms_max,
         backlog=settings.backlog,
         send_buffer_bytes=settings.send_buffer_bytes,

@@ -17,7 +17,7 @@ from kafka_server.config import Settings
 from kafka_server.infrastructure.network.advertised import AdvertisedAddresses
 
 if TYPE_CHECKING:
-    from kafka_server.application.config_service import ConfigService
+    from kafka_server.application.config_service import ConfigService, Follower
     from kafka_server.application.consumer_service import ConsumerService
     from kafka_server.application.fetch_sessions import FetchSessions
     from kafka_server.application.group_coordinator import GroupCoordinator
@@ -46,6 +46,8 @@ class Services:
         self.clock = clock
         self.stores = stores
         self._is_loaded = False
+        self.followers: list[Follower] = []
+        """What changes of configs have to be brought to."""
         self.addresses = AdvertisedAddresses(settings.advertised)
         self.throttle = Throttle(perf_counter_ns)
         self.cluster = Cluster(stores.cluster_id, stores.node_id, settings.rack)
@@ -57,7 +59,10 @@ class Services:
         from kafka_server.application.config_service import ConfigService
 
         texts = self._settings.broker_texts()
-        return ConfigService(self.cluster.node_id, texts, self.stores.configs, self.stores.topics)
+        configs = ConfigService(self.cluster.node_id, texts, self.stores.configs, self.stores.topics)
+        for follower in self.followers:
+            configs.lead(follower)
+        return configs
 
     @cached_property
     def scram(self) -> ScramService:
@@ -142,7 +147,7 @@ class Services:
             self.replicas,
             self.clock,
             self.configs.integer("log.retention.check.interval.ms"),
-            self.configs.integer("producer.id.expiration.ms"),
+            lambda: self.configs.integer("producer.id.expiration.ms"),
         )
 
     # -- groups --
@@ -252,6 +257,7 @@ class Services:
         """Brings back what the stores kept, before clients may come. Costs nothing when there is nothing."""
         if self.stores.has_history:
             await self.stores.prepare()
+            await self.configs.bring()
             with self.stores.opening():
                 await self.topics.start()
             if self.stores.may_lack_producers:

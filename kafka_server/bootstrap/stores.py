@@ -97,6 +97,9 @@ class Stores(Protocol):
     def holds(self, what: Literal["groups", "transactions"]) -> bool:
         """Whether any are stored."""
 
+    def obey(self, *, recovery_threads: int, cleaner_backoff_ms: int, cleaner_bytes_per_second_max: float) -> None:
+        """Takes other settings from now on."""
+
     def opening(self) -> AbstractContextManager[object]:
         """Around the opening of all topics: tells whoever watches how far it has come."""
 
@@ -184,6 +187,9 @@ class MemoryStores:
 
     def holds(self, what: Literal["groups", "transactions"]) -> bool:
         return False
+
+    def obey(self, *, recovery_threads: int, cleaner_backoff_ms: int, cleaner_bytes_per_second_max: float) -> None:
+        """There is nothing to check, and memory is compacted by nobody."""
 
     def opening(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -329,6 +335,13 @@ class DiskStores:
             "transactions": ("transactions",),
         }
         return any(self._store.has_rows(table) for table in tables[what])
+
+    def obey(self, *, recovery_threads: int, cleaner_backoff_ms: int, cleaner_bytes_per_second_max: float) -> None:
+        self.logs.obey(
+            recovery_threads=recovery_threads,
+            cleaner_backoff_ms=cleaner_backoff_ms,
+            cleaner_bytes_per_second_max=cleaner_bytes_per_second_max,
+        )
 
     @contextmanager
     def opening(self) -> Iterator[None]:

@@ -298,13 +298,13 @@ leader.imbalance.check.interval.seconds long high read-only none default=300 min
   How often the controller looks for leaders that are not the preferred ones.
 leader.replication.throttled.rate long medium cluster-wide none default=9223372036854775807 min=0 internal
   Bytes per second that this broker, as a leader, sends to followers of throttled partitions.
-listener.security.protocol.map string low read-only yes
+listener.security.protocol.map string low per-broker yes
 + default=SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT
   Which security protocol each listener name speaks, as NAME:PROTOCOL pairs.
-listeners list high read-only yes default=PLAINTEXT://127.0.0.1:9092 nonempty
+listeners list high per-broker yes default=PLAINTEXT://127.0.0.1:9092 nonempty
   Addresses on which the broker accepts connections, as NAME://host:port. An empty host binds to all interfaces, port 0
   lets the system choose. Unset, only this machine is let in; Apache Kafka binds to all interfaces then.
-log.cleaner.backoff.ms long medium read-only yes default=15000 min=0
+log.cleaner.backoff.ms long medium cluster-wide yes default=15000 min=0
   Pause of the log cleaner when it finds nothing to compact.
 log.cleaner.dedupe.buffer.size long medium cluster-wide none default=134217728
   Memory for the key maps of all cleaner threads together.
@@ -317,8 +317,8 @@ log.cleaner.io.buffer.load.factor double medium cluster-wide none default=0.9
   How full the cleaner's key map may become; fuller means more keys per pass and more collisions.
 log.cleaner.io.buffer.size int medium cluster-wide none default=524288 min=0
   Memory for the read and write buffers of all cleaner threads together.
-log.cleaner.io.max.bytes.per.second double medium read-only yes default=1.7976931348623157E308
-  Brake on the reads and writes of the log cleaner.
+log.cleaner.io.max.bytes.per.second double medium cluster-wide yes default=1.7976931348623157E308
+  Brake on the reads and writes of the log cleaner. Below 0 there is none, at 0 nothing is compacted.
 log.cleaner.max.compaction.lag.ms long medium cluster-wide yes default=9223372036854775807 min=1
   Longest that a record in a compacted topic may wait for compaction.
 log.cleaner.min.cleanable.ratio double medium cluster-wide yes default=0.5 min=0 max=1
@@ -393,14 +393,15 @@ log.segment.bytes int high cluster-wide yes default=1073741824 min=1048576
   Size at which a new segment is begun. Records are dropped by whole segments, so smaller ones make retention finer.
 log.segment.delete.delay.ms long high cluster-wide yes default=60000 min=0
   Wait between taking a file out of the log and deleting it, so that readers can finish.
-max.connection.creation.rate int medium cluster-wide none default=2147483647 min=0
-  New connections per second that the broker accepts; further ones wait.
-max.connections int medium read-only yes default=2147483647 min=0
-  Connections that the broker holds at a time; further ones are not accepted until some close.
-max.connections.per.ip int medium read-only yes default=2147483647 min=0
+max.connection.creation.rate int medium cluster-wide yes default=2147483647 min=0
+  New connections per second that the broker serves; further ones wait.
+max.connections int medium cluster-wide yes default=2147483647 min=0
+  Connections that the broker holds at a time; further ones are closed. When it is lowered while the broker runs, those
+  go that were silent for longest.
+max.connections.per.ip int medium cluster-wide yes default=2147483647 min=0
   Connections that the broker holds from one address; further ones are closed.
-max.connections.per.ip.overrides string medium read-only yes default=
-  Other bounds for single addresses, as host:count pairs separated by commas.
+max.connections.per.ip.overrides string medium cluster-wide yes default=
+  Other bounds for single addresses, as host:count pairs separated by commas. A host may be a name.
 max.decompressed.message.bytes int medium cluster-wide none default=2147483639 min=1 max=2147483639
   Largest size of a record once it is decompressed. A guard against decompression bombs.
 max.incremental.fetch.session.cache.slots int medium read-only yes default=1000 min=0
@@ -441,16 +442,17 @@ metrics.sample.window.ms long low read-only none default=30000 min=1
 min.insync.replicas int high cluster-wide none default=1 min=1
   Replicas that must be in sync before acks=all is answered with success, but never more than the partition has. With
   one broker it is always 1.
-node.id int high read-only yes default=1 min=0
-  Number of this broker, unique in the cluster. Clients see it in metadata.
+node.id int high read-only yes min=0
+  Number of this broker, unique in the cluster. Clients see it in metadata. Unset, it is what the data folder says, else
+  1.
 num.io.threads int high cluster-wide none default=8 min=1
   Threads that handle requests in Apache Kafka. One event loop handles them here.
 num.network.threads int high cluster-wide none default=3 min=1
   Threads that read and write sockets in Apache Kafka. One event loop does so here.
 num.partitions int medium read-only yes default=1 min=1
   Partitions of topics that are created without a number, auto-created ones included.
-num.recovery.threads.per.data.dir int high read-only yes default=2 min=1
-  Threads per log directory for recovery at start and flushing at shutdown.
+num.recovery.threads.per.data.dir int high cluster-wide yes default=2 min=1
+  Threads per log directory for recovery at start. A change counts at the next start.
 num.replica.alter.log.dirs.threads int high read-only none
   Threads that move replicas between log directories.
 num.replica.fetchers int high cluster-wide none default=1 min=1
@@ -480,7 +482,7 @@ process.roles list high read-only none default=broker,controller values=broker,c
   Roles of this process: broker, controller or both. This program is always both.
 producer.id.expiration.check.interval.ms int low read-only none default=600000 min=1 internal
   How often it is looked for producer ids that have expired.
-producer.id.expiration.ms int low read-only yes default=86400000 min=1
+producer.id.expiration.ms int low cluster-wide yes default=86400000 min=1
   How long the sequence numbers of an idle idempotent producer are remembered.
 producer.purgatory.purge.interval.requests int medium read-only none default=1000
   After how many finished produce requests the list of waiting ones is swept.

@@ -64,6 +64,12 @@ class ConfigLayers:
         self.dynamic_default: Mapping[str, str] = {}
         self._parsed: dict[str, ConfigValue] = {}
 
+    def beside(self, dynamic: Mapping[str, str], dynamic_default: Mapping[str, str]) -> ConfigLayers:
+        """The same static layer under other dynamic ones."""
+        other = ConfigLayers(self.static)
+        other.dynamic, other.dynamic_default = dynamic, dynamic_default
+        return other
+
     def forget(self) -> None:
         """Drops parsed values after a layer changed."""
         self._parsed.clear()
@@ -126,7 +132,7 @@ class ConfigLayers:
                 yield self._broker_entry(key, self._own_value(key), tuple(self._stack(key)))
 
     def default_broker_entries(self, names: Collection[str] | None = None) -> Iterator[ConfigEntry]:
-        """What is set dynamically for every broker, sorted by name."""
+        """What is set dynamically for every broker, sorted by name, and as it was written: ``5`` for a double is ``5``."""
         keys = broker_keys()
         for name in sorted(self.dynamic_default):
             if names is not None and name not in names:
@@ -136,7 +142,7 @@ class ConfigLayers:
                 yield self._unknown_entry(name)
             else:
                 own = (s for s in self._stack(key) if s.source is ConfigSource.DYNAMIC_DEFAULT_BROKER)
-                yield self._broker_entry(key, key.parse(self.dynamic_default[name]), tuple(own))
+                yield self._broker_entry(key, self.dynamic_default[name], tuple(own))
 
     def _entry_above(self, key: ConfigKey, overrides: Mapping[str, str], source: ConfigSource) -> ConfigEntry:
         """A topic or group key. As in Apache Kafka the stack below it is that of its first synonym, and the coarser

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from kafka_server.application.config_service import ConfigService
+from kafka_server.domain.broker_rules import Values
 from kafka_server.domain.config_def import ConfigOperation, ResourceType
-from kafka_server.domain.errors import InvalidConfig
+from kafka_server.domain.errors import InvalidConfig, InvalidRequest
 from kafka_server.domain.topic import TopicSettings
 from kafka_server.infrastructure.storage.memory import MemoryTopicRepository
 from kafka_server.infrastructure.storage.memory_metadata import MemoryConfigRepository
@@ -93,14 +94,70 @@ async def test_dynamic_configs_of_another_broker_do_not_count_here() -> None:
     assert ConfigService(NODE_ID, {}, repository, MemoryTopicRepository()).integer("message.max.bytes") == 1_048_588
 
 
-async def test_listeners_hear_of_a_change_after_it_counts() -> None:
-    house = House()
-    heard: list[int] = []
-    house.configs.on_change(lambda: heard.append(house.configs.integer("message.max.bytes")))
+class Obedient:
+    """Follows, but not to a size of 13."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    async def check(self, before: Values, after: Values) -> None:
+        if after("message.max.bytes") == 13:
+            raise InvalidConfig(f"13 is not better than {before('message.max.bytes')}")
+
+    async def follow(self, values: Values) -> None:
+        self.heard.append(values("message.max.bytes"))
+
+
+async def test_followers_hear_of_a_change_when_it_counts() -> None:
+    house, follower = House(), Obedient()
+    house.configs.lead(follower)
 
     await house.configs.alter(ResourceType.BROKER, "", [("message.max.bytes", ConfigOperation.SET, "2000")])
 
-    assert heard == [2000]
+    assert follower.heard == [2000] == [house.configs.integer("message.max.bytes")]
+
+
+@pytest.mark.parametrize("broker", ["", str(NODE_ID)])
+async def test_what_a_follower_cannot_follow_is_refused_and_not_stored(broker: str) -> None:
+    house, follower = House(), Obedient()
+    house.configs.lead(follower)
+
+    change = ("message.max.bytes", ConfigOperation.SET, "13")
+    for validate_only in (True, False):
+        with pytest.raises(InvalidRequest, match="13 is not better than 1048588"):
+            await house.configs.alter(ResourceType.BROKER, broker, [change], validate_only=validate_only)
+
+    assert follower.heard == []
+    assert house.configs.integer("message.max.bytes") == 1_048_588
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("max.connections", "0"),
+        ("max.connection.creation.rate", "0"),
+        ("max.connections.per.ip", "0"),
+        ("max.connections.per.ip.overrides", "1.2.3.4"),
+        ("max.connections.per.ip.overrides", "1.2.3.4:x"),
+        ("max.connections.per.ip.overrides", "[::1]:5"),
+        ("num.recovery.threads.per.data.dir", "5"),
+        ("num.io.threads", "3"),
+    ],
+)
+async def test_what_a_running_broker_cannot_take(key: str, text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await House().configs.alter(ResourceType.BROKER, "", [(key, ConfigOperation.SET, text)])
+
+
+async def test_nobody_may_connect_but_those_who_are_named() -> None:
+    changes = [
+        ("max.connections.per.ip", ConfigOperation.SET, "0"),
+        ("max.connections.per.ip.overrides", ConfigOperation.SET, "127.0.0.1:5,::1:5,1.2.3.4:-1,"),
+    ]
+    house = House()
+    await house.configs.alter(ResourceType.BROKER, "", changes)
+
+    assert house.configs.integer("max.connections.per.ip") == 0
 
 
 async def test_a_logged_change_hides_secrets(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 from kafka_protocol.messages import alter_partition_reassignments as apr
+from kafka_protocol.messages import describe_configs as dc
 from kafka_protocol.messages import describe_quorum as dq
+from kafka_protocol.messages import incremental_alter_configs as iac
 from kafka_protocol.messages import list_partition_reassignments as lpr
 from kafka_protocol.messages.create_acls import AclCreation, CreateAclsRequest, CreateAclsResponse
 from kafka_protocol.messages.create_delegation_token import (
@@ -173,6 +175,63 @@ def test_what_can_be_configured(theirs: RawClient, ours: RawClient) -> None:
             Step(ListConfigResourcesRequest(resource_types=types), ListConfigResourcesResponse, [1], in_order=in_order)
             for types in ([2], [4], [8], [16], [7], [0], [-1], [2, 4], [4, 4], [4, 7])
         ),
+    )
+
+
+def test_configs_that_a_running_broker_takes(theirs: RawClient, ours: RawClient) -> None:
+    def change(broker: str, **texts: str | None) -> Step:
+        configs = [
+            iac.AlterableConfig(name=name.replace("_", "."), config_operation=1 if text is None else 0, value=text)
+            for name, text in texts.items()
+        ]
+        resource = iac.AlterConfigsResource(resource_type=4, resource_name=broker, configs=configs)
+        return Step(
+            iac.IncrementalAlterConfigsRequest(resources=[resource]),
+            iac.IncrementalAlterConfigsResponse,
+            [1],
+            settles=True,
+        )
+
+    def shown(broker: str) -> Step:
+        resource = dc.DescribeConfigsResource(resource_type=4, resource_name=broker, configuration_keys=sorted(keys))
+        request = dc.DescribeConfigsRequest(resources=[resource], include_synonyms=True)
+        return Step(request, dc.DescribeConfigsResponse, [4], in_order=in_order)
+
+    def in_order(answer: dc.DescribeConfigsResponse) -> dc.DescribeConfigsResponse:
+        answer.results[0].configs.sort(key=lambda config: config.name)
+        return answer
+
+    texts = {
+        "log_cleaner_backoff_ms": ["20000", "-1", "x"],
+        "log_cleaner_io_max_bytes_per_second": ["1e9", "-5", "x"],
+        "max_connections": ["100000", "0", "-1", "2147483648"],
+        "max_connections_per_ip": ["5000", "0", "-1"],
+        "max_connections_per_ip_overrides": ["1.2.3.4:5", "localhost:400,::1:5", "1.2.3.4", "1.2.3.4:x", "[::1]:5", ""],
+        "max_connection_creation_rate": ["100000", "0", "-1"],
+        "producer_id_expiration_ms": ["80000000", "0", "-1"],
+        "num_recovery_threads_per_data_dir": ["3", "0", "50"],
+        "listener_security_protocol_map": ["X:NOPE", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,X:PLAINTEXT"],
+    }
+    keys = {name.replace("_", ".") for name in texts} - {"listener.security.protocol.map"}
+    per_ip = {"max_connections_per_ip": "0", "max_connections_per_ip_overrides": "127.0.0.1:1000"}
+    compare(
+        theirs,
+        ours,
+        *(
+            step
+            for broker in ("", "1")
+            for name, values in texts.items()
+            for step in (
+                *(change(broker, **{name: text}) for text in values),
+                shown(broker),
+                change(broker, **{name: None}),
+            )
+        ),
+        change("", listeners="PLAINTEXT://127.0.0.1:0"),
+        change("1", **per_ip),
+        change("1", **dict.fromkeys(per_ip)),
+        change("1", quota_window_num="5"),
+        shown("1"),
     )
 
 

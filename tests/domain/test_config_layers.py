@@ -126,6 +126,14 @@ def test_a_key_without_effect_says_so_in_its_documentation() -> None:
     assert found.doc.startswith("Has no effect in this broker.")
 
 
+def test_the_default_broker_shows_texts_as_they_were_written() -> None:
+    made = layers(dynamic_default={"log.cleaner.io.max.bytes.per.second": "5"})
+    (found,) = made.default_broker_entries()
+
+    assert found.value == "5"
+    assert next(made.broker_entries(["log.cleaner.io.max.bytes.per.second"])).value == "5.0"
+
+
 def test_the_default_broker_shows_only_what_is_set_for_every_broker() -> None:
     made = layers({"num.io.threads": "2"}, {"message.max.bytes": "3000"}, {"num.network.threads": "4"})
 

@@ -4,6 +4,7 @@ at."""
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
@@ -70,7 +71,6 @@ def plan_of(opened: OpenLog, *, first_dirty: int = 0, retention_ms: int = DAY_MS
         10_000,
         100,
         retention_ms,
-        float("inf"),
     )
 
 
@@ -83,7 +83,7 @@ class Unhurried(cleaner.Throttle):
 
 def compact(disk: SimDisk, opened: OpenLog, plan: cleaner.Plan, now_ms: int = NOW_MS) -> int:
     """One whole pass, as the compactor makes it; returns how far it came."""
-    throttle = Unhurried(float("inf"), lambda: False)
+    throttle = Unhurried(lambda: float("inf"), lambda: False)
     groups, clean_up_to = cleaner.run_pass(disk, FOLDER, plan, now_ms, CODECS.decompress, CODECS.compress, throttle)
     for group in groups:
         assert opened.log.swap_in(group.old, group.new)
@@ -239,3 +239,22 @@ async def test_whatever_moment_the_power_fails_at_no_key_is_lost_and_none_comes_
         assert latest(after) == latest(before)
         assert set(after) <= set(before)
         assert again.partition.log_end_offset == opened.partition.log_end_offset
+
+
+# ---- the brake ---------------------------------------------------------------------------------------------------
+
+
+def test_a_pass_does_not_sleep_on_when_its_brake_is_released() -> None:
+    rates = iter([1.0, 1.0, -1.0])
+    throttle = cleaner.Throttle(lambda: next(rates), lambda: False)
+
+    began = time.monotonic()
+    throttle.spent(1_000_000)  # at one byte per second that would be a million seconds
+
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("rate", "abandoned"), [(0.0, False), (1.0, True)])
+def test_a_pass_ends_when_nothing_may_be_compacted_or_nobody_wants_it(rate: float, abandoned: bool) -> None:
+    with pytest.raises(cleaner.Abandoned):
+        cleaner.Throttle(lambda: rate, lambda: abandoned).spent(1_000_000)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +20,7 @@ from kafka_server.infrastructure.network.connection import Connection
 from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameBudget
 from kafka_server.infrastructure.network.listener import Listener
 from kafka_server.infrastructure.network.notices import Notices
+from kafka_server.infrastructure.network.pace import Pace
 from kafka_server.infrastructure.network.routes import Dispatch, ServedRoute
 from kafka_server.infrastructure.network.shared import Shared
 from kafka_server.infrastructure.network.sockets import BindError, open_sockets
@@ -47,7 +48,9 @@ class Limits:
     connections_per_ip_max: int = 2**31 - 1
     """``max.connections.per.ip``"""
     connections_per_ip_overrides: Mapping[str, int] = field(default_factory=dict)
-    """``max.connections.per.ip.overrides``"""
+    """``max.connections.per.ip.overrides``, by address"""
+    pace: Pace | None = None
+    """``max.connection.creation.rate``"""
     idle_ms_max: int = 600_000
     """``connections.max.idle.ms``; negative: for ever."""
     frame_grace_ms: int = 30_000
@@ -70,6 +73,7 @@ class NetworkCounters:
     refused_ip_rate: int = 0
     closed_idle: int = 0
     closed_slow: int = 0
+    closed_surplus: int = 0
 
 
 class Server:
@@ -86,7 +90,7 @@ class Server:
         self._pause_ms = pause_ms
         self._turned_away: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._shared: Shared | None = None
-        self._servers: list[asyncio.Server] = []
+        self._servers: dict[str, list[asyncio.Server]] = {}
         self._per_ip: dict[str, int] = {}
         self._serial = 0
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -94,11 +98,11 @@ class Server:
 
     # -- start and stop -----------------------------------------------------------------------------------------------
 
-    async def start(self, listeners: Sequence[Listener]) -> None:
+    async def start(self, listeners: Iterable[Listener]) -> None:
         """Opens all listeners or none. Raises BindError."""
         loop = asyncio.get_running_loop()
         limits = self.limits
-        self._shared = shared = Shared(
+        self._shared = Shared(
             loop,
             self._dispatch,
             Notices(log, loop.time),
@@ -108,6 +112,13 @@ class Server:
             None if sys.platform == "win32" else bytearray(SCRATCH_SIZE),
             limits.request_size_max,
         )
+        await self.open(listeners)
+        self._sweep_later()
+
+    async def open(self, listeners: Iterable[Listener]) -> None:
+        """Opens further listeners, all or none. Raises BindError."""
+        shared, limits = self._shared, self.limits
+        assert shared is not None
         opened: list[tuple[Listener, list[socket.socket]]] = []
         try:
             for listener in listeners:
@@ -118,19 +129,40 @@ class Server:
                     sock.close()
             raise
         for listener, sockets in opened:
+            servers = self._servers[listener.name] = []
             for sock in sockets:
 
                 def connect(listener: Listener = listener) -> Connection:
                     return Connection(shared, lambda c, t: self._admit(c, t, listener), self._forget)
 
-                self._servers.append(await loop.create_server(connect, sock=sock, backlog=limits.backlog))
+                servers.append(await shared.loop.create_server(connect, sock=sock, backlog=limits.backlog))
             self.listeners.append(listener)
-        self._sweep_later()
+
+    def close(self, listener_name: str) -> None:
+        """Closes one listener; its connections get the answers they wait for, and close."""
+        assert self._shared is not None
+        for server in self._servers.pop(listener_name, ()):
+            server.close()
+        self.listeners = [listener for listener in self.listeners if listener.name != listener_name]
+        for connection in list(self._shared.connections):
+            if connection.context.listener_name == listener_name:
+                connection.drain()
+
+    def obey(self, limits: Limits) -> None:
+        """Takes other limits from now on. Of too many connections those go that were silent for longest."""
+        self.limits = limits
+        connections = self._shared.connections if self._shared is not None else {}
+        surplus = len(connections) - limits.connections_max
+        if surplus > 0:
+            for connection in sorted(connections, key=_last_heard)[:surplus]:
+                self.counters.closed_surplus += 1
+                connection.drain()
 
     async def stop(self, grace_ms: int) -> None:
         """Stops accepting, lets requests in flight finish for at most ``grace_ms``, closes everything."""
-        for server in self._servers:
-            server.close()
+        for servers in self._servers.values():
+            for server in servers:
+                server.close()
         self._servers.clear()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
@@ -187,7 +219,11 @@ class Server:
         self.counters.accepted += 1
         self._shared.connections[connection] = None
         self._per_ip[client_host] = self._per_ip.get(client_host, 0) + 1
-        connection.sweep.idle_since_s = self._shared.loop.time()
+        now_s = connection.sweep.idle_since_s = self._shared.loop.time()
+        if self.limits.pace is not None:
+            delay_ms = self.limits.pace.delay_ms(int(now_s * 1000))
+            if delay_ms > 0:
+                connection.mute(delay_ms)
         return RequestContext(
             listener_name=listener.name,
             local_host=local_host,
@@ -291,6 +327,12 @@ class Server:
             self.counters.closed_idle += 1
             log.debug("Closing %s: idle for longer than connections.max.idle.ms", connection.context.connection_id)
             connection.close()
+
+
+def _last_heard(connection: Connection) -> tuple[bool, bool, float]:
+    """Grows with how lately the peer was heard; the sweeper knows it as of its last round."""
+    sweep = connection.sweep
+    return connection.is_pending(), connection.requests != sweep.requests, sweep.idle_since_s
 
 
 def plain_host(host: str) -> str:

@@ -241,6 +241,7 @@ class Metrics:
             [
                 ((("reason", "idle"),), counters.closed_idle),
                 ((("reason", "slow"),), counters.closed_slow),
+                ((("reason", "max.connections"),), counters.closed_surplus),
             ],
         )
         yield (

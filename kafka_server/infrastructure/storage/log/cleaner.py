@@ -35,6 +35,8 @@ _KEY_SIZE_MAX = 32
 _KEYS_MAX = 2_000_000
 """Keys in one pass, about 250 MB at worst; with more, the pass ends early and the next one goes on from there."""
 _WORK_S = 0.003
+_SLEEP_S_MAX = 0.25
+"""How long a pass may sleep before it looks whether it is still wanted, and still as slow."""
 
 
 class Abandoned(Exception):
@@ -56,7 +58,6 @@ class Plan:
     index_bytes: int
     index_interval_bytes: int
     delete_retention_ms: int
-    bytes_per_second_max: float
 
 
 @dataclass(slots=True, frozen=True)
@@ -71,19 +72,31 @@ class Group:
 class Throttle:
     """Keeps a pass from taking the interpreter, or the disk, away from everybody else."""
 
-    bytes_per_second_max: float
+    bytes_per_second_max: Callable[[], float]
+    """Asked each time; below 0 there is no bound, at 0 the pass ends."""
     is_abandoned: Callable[[], bool]
     _since: float = field(default_factory=time.monotonic)
 
     def spent(self, size: int) -> None:
         """Bytes were read or written. May sleep. Raises Abandoned."""
         worked = time.monotonic() - self._since
-        needed = size / self.bytes_per_second_max
-        if worked >= _WORK_S or needed > worked:
+        if worked < _WORK_S and self._needed_s(size) <= worked:
+            return
+        begun = time.monotonic()
+        while True:
             if self.is_abandoned():
                 raise Abandoned
-            time.sleep(max(min(worked, 0.05), needed - worked))
-            self._since = time.monotonic()
+            left = max(min(worked, 0.05), self._needed_s(size) - worked) - (time.monotonic() - begun)
+            if left <= 0:
+                break
+            time.sleep(min(left, _SLEEP_S_MAX))
+        self._since = time.monotonic()
+
+    def _needed_s(self, size: int) -> float:
+        rate = self.bytes_per_second_max()
+        if rate == 0:
+            raise Abandoned
+        return max(size / rate, 0.0)
 
 
 def run_pass(

@@ -52,8 +52,16 @@ class Compactor:
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
 
+    def resume(self) -> None:
+        """After the settings changed: looks for work now, and again after the new pause."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self.begin()
+
     def begin(self) -> None:
         """Works until nothing is left to do, and again after a pause, until ``close``."""
+        self._timer = None
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
@@ -77,10 +85,10 @@ class Compactor:
         best: tuple[float, Cleanable, cleaner.Plan] | None = None
         for one in self._partitions():
             if one.topic.settings.cleanup_compact and one.log not in self._broken:
-                found = plan_for(one, now_ms, self._settings.bytes_per_second_max)
+                found = plan_for(one, now_ms)
                 if found is not None and (best is None or found[0] > best[0]):
                     best = found[0], one, found[1]
-        if best is None:
+        if best is None or self._settings.bytes_per_second_max == 0:
             return False
         _, one, plan = best
         try:
@@ -96,25 +104,32 @@ class Compactor:
         from kafka_server.infrastructure.compression import Codecs
 
         codecs, disk, folder = Codecs(), one.folder.disk, one.log.folder
-        throttle = cleaner.Throttle(plan.bytes_per_second_max, lambda: self._stopping or one.log.is_retired)
+        throttle = cleaner.Throttle(
+            lambda: self._settings.bytes_per_second_max, lambda: self._stopping or one.log.is_retired
+        )
         before = sum(segment.size for segment in plan.segments)
         loop = asyncio.get_running_loop()
+        gathered = one.folder.removals
         groups, clean_up_to = await loop.run_in_executor(
             self._thread,
             lambda: cleaner.run_pass(disk, folder, plan, now_ms, codecs.decompress, codecs.compress, throttle),
         )
+        is_whole = True
         for group in groups:
             if one.log.swap_in(group.old, group.new):
                 renamed = await loop.run_in_executor(self._thread, cleaner.put_in_place, disk, folder, group)
                 one.log.remove_later(renamed)
-            else:  # retention was faster
+            else:  # retention was faster, or the topic is gone
+                is_whole = False
                 await loop.run_in_executor(self._thread, cleaner.discard, disk, group.new)
-        await loop.run_in_executor(self._thread, one.folder.write_cleaner_offset, one.key, clean_up_to)
+        if not is_whole:
+            raise cleaner.Abandoned
+        await loop.run_in_executor(self._thread, one.folder.write_cleaner_offset, one.key, clean_up_to, gathered)
         after = sum(group.new.size for group in groups)
         log.info("Compacted %s-%d up to offset %d: %d bytes became %d", *one.key, clean_up_to, before, after)
 
 
-def plan_for(one: Cleanable, now_ms: int, bytes_per_second_max: float) -> tuple[float, cleaner.Plan] | None:
+def plan_for(one: Cleanable, now_ms: int) -> tuple[float, cleaner.Plan] | None:
     """How dirty the partition is and what a pass would work on; None when it is not worth a pass."""
     settings = one.topic.settings
     segments = one.log.segments()
@@ -143,7 +158,6 @@ def plan_for(one: Cleanable, now_ms: int, bytes_per_second_max: float) -> tuple[
         index_bytes=settings.segment_index_bytes,
         index_interval_bytes=settings.index_interval_bytes,
         delete_retention_ms=settings.delete_retention_ms,
-        bytes_per_second_max=bytes_per_second_max,
     )
     # What is overdue goes first, whatever its share.
     return (ratio + 1 if is_overdue else ratio), plan

@@ -104,6 +104,8 @@ class DiskLogRepository:
         self._clock = clock
         self._checkpoint_interval_ms = checkpoint_interval_ms
         self._recovering = asyncio.Semaphore(recovery_threads * len(folders))
+        self._compaction = compaction
+        self._compaction_timer: Timer | None = None
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="log-writer")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="log-reader")
         self._on_failure = on_failure
@@ -116,14 +118,33 @@ class DiskLogRepository:
             folder.mark_in_use()
         self._timers: set[Timer] = set()
         self._compactor: Compactor | None = None
-        if compaction is not None:
-            self._timers.add(clock.call_later(compaction.backoff_ms, partial(self._begin_compaction, compaction)))
+        self._begin_compaction_later()
         self._timer = clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failed:
             self._failed = True
             self._on_failure(error)
+
+    def obey(self, *, recovery_threads: int, cleaner_backoff_ms: int, cleaner_bytes_per_second_max: float) -> None:
+        """Takes other settings from now on. How many partitions are checked at a time counts for those not yet open."""
+        self._recovering = asyncio.Semaphore(recovery_threads * len(self._places))
+        settings = self._compaction
+        wanted = cleaner_backoff_ms, cleaner_bytes_per_second_max
+        if settings is None or wanted == (settings.backoff_ms, settings.bytes_per_second_max):
+            return
+        settings.backoff_ms, settings.bytes_per_second_max = wanted
+        if self._compactor is not None:
+            self._compactor.resume()
+        else:
+            self._begin_compaction_later()
+
+    def _begin_compaction_later(self) -> None:
+        if self._compaction_timer is not None:
+            self._compaction_timer.cancel()
+        if self._compaction is not None:
+            begin = partial(self._begin_compaction, self._compaction)
+            self._compaction_timer = self._clock.call_later(self._compaction.backoff_ms, begin)
 
     def _begin_compaction(self, settings: CompactionSettings) -> None:
         from kafka_server.infrastructure.storage.log.compactor import Cleanable, Compactor  # nothing a start needs
@@ -247,8 +268,9 @@ class DiskLogRepository:
         self._timers.add(timer)
 
     async def close(self) -> None:
-        for timer in (self._timer, *self._timers):
-            timer.cancel()
+        for timer in (self._timer, self._compaction_timer, *self._timers):
+            if timer is not None:
+                timer.cancel()
         if self._compactor is not None:
             await self._compactor.close()
         loop = asyncio.get_running_loop()
