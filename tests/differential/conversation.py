@@ -4,14 +4,14 @@ Must never know: which brokers, which APIs, what may differ.
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from kafka_protocol.messages.metadata import MetadataRequest, MetadataResponse
 
+from tests.differential.chosen import unexpected
 from tests.differential.compare import differences, plain
 from tests.differential.raw_client import RawClient
 
@@ -32,8 +32,8 @@ class Step:
         return self.request(ids) if callable(self.request) else self.request
 
 
-def converse(theirs: RawClient, ours: RawClient, steps: Iterable[Step], chosen: Mapping[str, str]) -> None:
-    """Fails with every difference that no pattern in ``chosen`` matches."""
+def compare(theirs: RawClient, ours: RawClient, *steps: Step) -> None:
+    """Holds the conversation with both, and fails with every difference that we did not choose."""
     found = []
     for step in steps:
         for version in step.versions:
@@ -50,7 +50,8 @@ def converse(theirs: RawClient, ours: RawClient, steps: Iterable[Step], chosen: 
                 time.sleep(0.2)
             api = step.response_type.__name__.removesuffix("Response")
             found += [f"{api} v{version}: {difference}" for difference in differences(*answers)]
-    assert [line for line in found if not any(re.match(pattern, line) for pattern in chosen)] == []
+    wrong = unexpected(found)
+    assert not wrong, "\n".join(wrong)
 
 
 def topic_ids(client: RawClient) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 """The same questions about topics, configs and the cluster to Apache Kafka and to us; the answers must be equal.
 
 Each test is a conversation: steps that build on one another, sent to both brokers, every answer compared field by
-field. What we choose to answer differently is in ``CHOSEN``, with the reason.
+field. What we choose to answer differently is in ``chosen.py``, with the reason.
 """
 
 from __future__ import annotations
@@ -22,27 +22,10 @@ from kafka_protocol.messages.describe_cluster import DescribeClusterRequest, Des
 from kafka_protocol.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 
 from tests.application.admin_house import wanted
-from tests.differential.conversation import Step, converse
+from tests.differential.conversation import Step, compare
 from tests.differential.raw_client import RawClient
 
 pytestmark = pytest.mark.jvm
-
-CHOSEN = {
-    r".*\.configs\[min\.insync\.replicas\].*": "eligible leader replicas set a dynamic default",
-    r"ApiVersions v\d: api_keys\[\d+\]: only theirs": "APIs that we do not serve yet",
-    r"ApiVersions v\d: api_keys\[7[12]\]: only ours": "Apache Kafka offers telemetry to those who install a plugin",
-    r"ApiVersions v\d: api_keys\[\d+\]\.m(in|ax)_version": "we serve from v0 on, and leave out unstable versions",
-    r"ApiVersions v\d: (supported|finalized)_features\[.*\]: only theirs": "features that we do not have yet",
-    r"IncrementalAlterConfigs v\d: responses\[unknown-operation\]\.error_code: -1, 42": "Kafka stumbles over it",
-    r"Metadata v1[23]: topics\[\]\.error_code: -1, 42": "Kafka stumbles over a null name without id",
-    r"Metadata v13: error_code: -1, 42": "Kafka stumbles over a null name without id",
-}
-
-
-def compare(theirs: RawClient, ours: RawClient, *steps: Step) -> None:
-    """Runs the conversation with both and fails with every difference that we did not choose."""
-    converse(theirs, ours, steps, CHOSEN)
-
 
 # ---- the steps ---------------------------------------------------------------------------------------------------
 

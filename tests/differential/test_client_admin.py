@@ -21,23 +21,11 @@ from kafka_protocol.messages.create_topics import CreateTopicsRequest, CreateTop
 from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
 
 from tests.application.admin_house import wanted
-from tests.differential.conversation import Step, converse
+from tests.differential.conversation import Step, compare
 from tests.differential.raw_client import RawClient
 from tests.domain.otlp_examples import gauge, point, push
 
 pytestmark = pytest.mark.jvm
-
-CHOSEN = {
-    r"CreateTopics .*min\.insync\.replicas.*": "eligible leader replicas set a dynamic default",
-    r"DescribeLogDirs .*(total|usable)_bytes": "our broker here keeps everything in memory",
-    r"GetTelemetrySubscriptions .*subscription_id": "drawn by each broker in its own way",
-}
-
-
-def compare(theirs: RawClient, ours: RawClient, *steps: Step) -> None:
-    """Runs the conversation with both and fails with every difference that we did not choose."""
-    converse(theirs, ours, steps, CHOSEN)
-
 
 # ---- SCRAM -------------------------------------------------------------------------------------------------------
 

@@ -34,23 +34,10 @@ from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, U
 from kafka_protocol.messages.update_features import FeatureUpdateKey, UpdateFeaturesRequest, UpdateFeaturesResponse
 
 from tests.application.admin_house import wanted
-from tests.differential.conversation import Step, converse
+from tests.differential.conversation import Step, compare
 from tests.differential.raw_client import RawClient
 
 pytestmark = pytest.mark.jvm
-
-CHOSEN = {
-    r"CreateTopics .*min\.insync\.replicas.*": "eligible leader replicas set a dynamic default",
-    r"DescribeQuorum .*(epoch|high_watermark|log_end_offset)": "metadata is no replicated log here",
-    r"DescribeQuorum .*timestamp": "a moment",
-    r"DescribeQuorum .*listeners": "we have no listener of its own for controllers",
-    r"ListConfigResources .*config_resources\[(?!1\])": "topics of other conversations",
-}
-
-
-def compare(theirs: RawClient, ours: RawClient, *steps: Step) -> None:
-    """Runs the conversation with both and fails with every difference that we did not choose."""
-    converse(theirs, ours, steps, CHOSEN)
 
 
 def create(*names: str) -> Step:

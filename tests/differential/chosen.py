@@ -1,0 +1,43 @@
+"""Where we answer differently from Apache Kafka on purpose, with the reason. Every other difference is a bug.
+
+Owns: that table. Must never know: how answers are got. A difference reads ``Api vVersion: path: theirs, ours``; where
+lists have the same elements in another order it reads ``Api vVersion: path: order [...], [...]``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+CHOSEN = {
+    # What one node without ZooKeeper, replicas or plugins has not, or has in another way.
+    r".*min\.insync\.replicas.*": "eligible leader replicas set a dynamic default in Kafka",
+    r"ApiVersions .*api_keys\[\d+\]: only theirs": "APIs that we do not serve yet",
+    r"ApiVersions .*api_keys\[7[12]\]: only ours": "Apache Kafka offers telemetry to those who install a plugin",
+    r"ApiVersions .*api_keys\[\d+\]\.m(in|ax)_version": "we serve from v0 on, and leave out unstable versions",
+    r"ApiVersions .*(supported|finalized)_features\[.*\]: only theirs": "features that we do not have yet",
+    r"DescribeLogDirs .*(total|usable)_bytes": "our broker here keeps everything in memory",
+    r"DescribeQuorum .*(epoch|high_watermark|log_end_offset)": "metadata is no replicated log here",
+    r"DescribeQuorum .*timestamp": "a moment",
+    r"DescribeQuorum .*listeners": "we have no listener of its own for controllers",
+    r"GetTelemetrySubscriptions .*subscription_id": "drawn by each broker in its own way",
+    r"ListConfigResources .*config_resources\[(?!1\])": "topics of other conversations",
+    # Where Kafka stumbles: it answers UNKNOWN_SERVER_ERROR to what it did not think of.
+    r"IncrementalAlterConfigs .*responses\[unknown-operation\]\.error_code: -1, 42": "an operation that is not known",
+    r"Metadata v1[23]: topics\[\]\.error_code: -1, 42": "a null name without id",
+    r"Metadata v13: error_code: -1, 42": "the same",
+    # Where Kafka keeps a list in a hash map, so that its order says nothing. Ours is the request's, or by name.
+    r"CreateTopics .*topics: order": "a hash map",
+    r"CreatePartitions .*results: order": "a hash map",
+    r"DeleteTopics .*responses: order": "a hash map",
+    r"Metadata .*topics: order": "a hash map; and what is not there comes last",
+    r"DescribeConfigs .*configs: order": "a hash map",
+    r"(Describe|Alter)UserScramCredentials .*results: order": "a hash map",
+    r"Produce .*: order": "a hash map",
+    r"Fetch .*responses: order .*nobody": "Kafka puts what it refuses unread behind the rest, unknown ids first",
+}
+
+
+def unexpected(differences: Iterable[str]) -> list[str]:
+    """The differences that nobody chose."""
+    return [line for line in differences if not any(re.match(pattern, line) for pattern in CHOSEN)]
