@@ -132,7 +132,7 @@ class ConfigLayers:
                 yield self._broker_entry(key, self._own_value(key), tuple(self._stack(key)))
 
     def default_broker_entries(self, names: Collection[str] | None = None) -> Iterator[ConfigEntry]:
-        """What is set dynamically for every broker, sorted by name, and as it was written: ``5`` for a double is ``5``."""
+        """What is set dynamically for every broker, sorted by name, and as it was written: ``5`` may be a double."""
         keys = broker_keys()
         for name in sorted(self.dynamic_default):
             if names is not None and name not in names:

@@ -1,4 +1,4 @@
-"""Configs that a running broker follows: what clients of the network and of the disk see at once and after a restart."""
+"""Configs that a running broker follows: what clients see at once and after a restart."""
 
 from __future__ import annotations
 

@@ -96,6 +96,7 @@ class Metrics:
         yield from self._partitions()
         yield from self._groups()
         yield from self._network()
+        yield from self._sessions()
         yield from self._clients()
         yield from self._process()
 
@@ -250,6 +251,8 @@ class Metrics:
             "Memory of requests that are not complete yet.",
             [((), server.half_frame_bytes())],
         )
+
+    def _sessions(self) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
         sessions = self._of.sessions
         cache = "kafka_server_fetchsessioncache"
         yield f"{cache}_numincrementalfetchsessions", "gauge", "Incremental fetch sessions.", [((), len(sessions))]
