@@ -13,6 +13,8 @@ from kafka_server.domain.record_batch import assigned_prefix, parse_header
 from kafka_server.domain.topic import Topic, TopicSettings
 from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.checkpoints import read_offsets, write_offsets
+from kafka_server.infrastructure.storage.log.commit import NotNow
+from kafka_server.infrastructure.storage.log.disk import PASSING
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog, Surroundings
 from kafka_server.infrastructure.storage.log.recovery import Remembered, open_segments
 from kafka_server.infrastructure.storage.log.restore import restore_partition
@@ -92,11 +94,16 @@ def open_log(
     recovery_point: int = 0,
     settings: TopicSettings | None = None,
     flush_on_ack: bool = True,
+    topic: Topic | None = None,
+    partition: Partition | None = None,
+    clock: VirtualClock | None = None,
+    readers: Executor | None = None,
 ) -> OpenLog:
-    """Opens the partition as a start of the broker does."""
+    """Opens the partition as a start of the broker does. Raises OSError."""
     disk.make_folder(FOLDER)
-    clock = VirtualClock(NOW_MS)
-    topic, partition = Topic("orders", bytes(16), 1, settings or TopicSettings()), Partition(0)
+    clock = clock or VirtualClock(NOW_MS)
+    topic = topic or Topic("orders", bytes(16), 1, settings or TopicSettings())
+    partition = partition or Partition(0)
     log_start = read_offsets(disk, STARTS).get(KEY, 0)
     known = Remembered(
         recovery_point if after_crash else None, log_start, is_gap_a_flaw=not topic.settings.cleanup_compact
@@ -106,16 +113,23 @@ def open_log(
     failures: list[BaseException] = []
 
     def persist(offset: int) -> asyncio.Future[None]:
-        write_offsets(disk, STARTS, {KEY: offset})
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+        try:
+            write_offsets(disk, STARTS, {KEY: offset})
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            done.set_exception(NotNow(str(error)))
+            done.exception()
+        else:
+            done.set_result(None)
         return done
 
     around = Surroundings(
         disk=disk,
         clock=clock,
         writers=InlineExecutor(),
-        readers=InlineExecutor(),
+        readers=readers or InlineExecutor(),
         flush_on_ack=flush_on_ack,
         on_failure=failures.append,
         persist_log_start=persist,

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kafka_server.domain.errors import StorageError
-from kafka_server.infrastructure.storage.log.commit import Committer
+from kafka_server.infrastructure.storage.log.commit import Committer, NotNow
 
 
 class Device:
@@ -85,3 +85,15 @@ async def test_a_sync_that_failed_is_never_tried_again_and_nothing_is_promised_a
     with pytest.raises(StorageError):
         await committer.join()
     assert len(device.synced) == len(failures) == 1
+
+
+async def test_work_that_can_be_done_again_is_when_what_failed_it_has_passed(executor: ThreadPoolExecutor) -> None:
+    device, failures = Device(), list[BaseException]()
+    device.may_finish.set()
+    device.fails = True
+    committer = Committer(device, executor, failures.append, passes=lambda error: isinstance(error, OSError))
+    with pytest.raises(NotNow):
+        await committer.join()
+    device.fails = False
+    await committer.join()
+    assert failures == []

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from kafka_server.application.ports import PartitionLog
+from kafka_server.domain.errors import StorageError
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.record_batch import assigned_prefix, parse_header
 from kafka_server.domain.topic import Topic
 from kafka_server.infrastructure.storage import StorageRefused
 from kafka_server.infrastructure.storage.log import names
+from kafka_server.infrastructure.storage.log.checkpoints import read_offsets
 from kafka_server.infrastructure.storage.log.disk import OsDisk
 from kafka_server.infrastructure.storage.log.folders import DataFolder, Identity, open_folders
 from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
@@ -31,13 +33,19 @@ def on(*folders: Path) -> dict[str, str]:
     return {"storage": "disk", "log.dirs": ",".join(map(str, folders))}
 
 
-def opened(*paths: Path, disk: OsDisk | None = None) -> tuple[DiskLogRepository, list[DataFolder], VirtualClock]:
+def opened(
+    *paths: Path, disk: OsDisk | None = None, failures: list[BaseException] | None = None
+) -> tuple[DiskLogRepository, list[DataFolder], VirtualClock]:
     clock = VirtualClock(NOW_MS)
     folders, _ = open_folders(
         disk or OsDisk(), [str(path) for path in paths], node_id=1, cluster_id="c", default=Identity(1, "c")
     )
     logs = DiskLogRepository(
-        clock, folders, flush_on_ack=False, on_failure=lambda _: None, checkpoint_interval_ms=CHECKPOINT_MS
+        clock,
+        folders,
+        flush_on_ack=False,
+        on_failure=[].append if failures is None else failures.append,
+        checkpoint_interval_ms=CHECKPOINT_MS,
     )
     return logs, folders, clock
 
@@ -161,9 +169,9 @@ async def test_a_topic_created_anew_is_compacted_from_its_start(tmp_path: Path) 
     logs, folders, _ = opened(tmp_path)
     topic, partition = Topic("orders", bytes(range(16)), 1), Partition(0)
     await logs.open(topic, partition)
-    folders[0].write_cleaner_offset(("orders", 0), 500)
+    folders[0].write_cleaner_offset(("orders", 0), 500, folders[0].removals)
     await logs.remove(topic, partition)
-    folders[0].write_cleaner_offset(("orders", 0), 600)  # A pass that was under way.
+    folders[0].write_cleaner_offset(("orders", 0), 600, gathered=0)  # A pass that was under way.
     await logs.open(Topic("orders", bytes(range(1, 17)), 1), Partition(0))
     assert folders[0].cleaner_offsets == {}
     await logs.close()
@@ -176,7 +184,7 @@ async def test_what_compaction_took_out_is_no_flaw_when_the_topic_is_no_longer_c
     append(log, partition, batch())
     partition.log_end_offset = 10  # The records between have newer ones of the same keys.
     append(log, partition, batch())
-    folders[0].write_cleaner_offset(("orders", 0), 10)
+    folders[0].write_cleaner_offset(("orders", 0), 10, folders[0].removals)
     folders[0].lock.release()  # A crash: nobody closes the log.
 
     again = Partition(0)
@@ -195,6 +203,59 @@ class FullDisk(OsDisk):
         if self.is_full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         super().replace(path, content)
+
+
+async def test_deleting_records_on_a_full_disk_is_refused_and_stays_possible(tmp_path: Path) -> None:
+    disk, failures = FullDisk(), list[BaseException]()
+    logs, _, clock = opened(tmp_path, disk=disk, failures=failures)
+    partition = Partition(0)
+    log = await logs.open(Topic("orders", bytes(range(16)), 1), partition)
+    for _ in range(4):
+        append(log, partition, batch())
+    disk.is_full = True
+    for _ in range(2):
+        refused = log.truncate_prefix(partition.delete_records(2))
+        assert refused is not None
+        with pytest.raises(StorageError):
+            await refused
+    assert failures == []
+
+    disk.is_full = False
+    clock.advance(CHECKPOINT_MS)  # What was refused is remembered, and written as soon as there is room.
+    await logs.close()
+    assert read_offsets(disk, str(tmp_path / names.LOG_STARTS)) == {("orders", 0): 2}
+
+
+async def test_a_checkpoint_under_way_does_not_give_a_topic_created_anew_the_log_start_of_the_old_one(
+    tmp_path: Path,
+) -> None:
+    logs, folders, clock = opened(tmp_path)
+    topic, partition = Topic("orders", bytes(range(16)), 1), Partition(0)
+    log = await logs.open(topic, partition)
+    for _ in range(3):
+        append(log, partition, batch())
+    partition.delete_records(2)
+    again = Partition(0)
+    with folders[0].writing:
+        clock.advance(CHECKPOINT_MS)  # The checkpoint begins, and waits for its turn to write.
+        await asyncio.sleep(0.05)
+        await logs.remove(topic, partition)
+        await logs.open(Topic("orders", bytes(range(1, 17)), 1), again)
+    await asyncio.sleep(0.05)
+    assert folders[0].log_starts.get(("orders", 0), 0) == 0
+    await logs.close()
+
+
+async def test_the_longest_name_that_a_topic_can_have_leaves_room_for_putting_its_folder_aside(tmp_path: Path) -> None:
+    name = "x" * 249
+    logs, folders, _ = opened(tmp_path)
+    await logs.open(Topic(name, bytes(range(16)), 1), Partition(0))
+    await logs.close()
+    folders[0].lock.release()
+    logs, _, _ = opened(tmp_path)
+    await logs.open(Topic(name, bytes(range(1, 17)), 1), Partition(0))
+    assert sorted(one.endswith("-stray") for one in folders_in(tmp_path)) == [False, True]
+    await logs.close()
 
 
 async def test_a_stop_on_a_full_disk_is_not_a_clean_one_but_ends(tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
 
 from kafka_server.domain.errors import StorageError
 from kafka_server.domain.topic import TopicSettings
-from tests.crash.sim_disk import SimDisk
-from tests.storage.log_house import FOLDER, numbered, open_log, path
+from kafka_server.infrastructure.storage.log.checkpoints import write_offsets
+from tests.crash.sim_disk import PowerCut, SimDisk
+from tests.storage.log_house import FOLDER, KEY, STARTS, OpenLog, numbered, open_log, path
 
 SMALL_SEGMENTS = TopicSettings(segment_bytes=400, index_interval_bytes=100)
 
@@ -179,3 +181,59 @@ async def test_a_reader_of_segments_that_retention_removes_meanwhile_is_told_to_
     with pytest.raises(FileNotFoundError):
         old.wake()
     assert (await opened.content()).startswith(await opened.read(60))
+
+
+async def with_ten_batches(disk: SimDisk) -> OpenLog:
+    opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    await opened.append_all(*(numbered(2 * at) for at in range(10)))
+    opened.partition.acknowledge(20)
+    return opened
+
+
+async def retention(opened: OpenLog, offset: int) -> None:
+    opened.partition.delete_records(offset)
+    opened.log.truncate_prefix(offset)
+    await opened.log.settle()
+
+
+async def test_retention_makes_room_on_a_disk_that_has_none_for_the_log_start() -> None:
+    disk = SimDisk()
+    opened = await with_ten_batches(disk)
+    disk.bytes_free = 0
+    await retention(opened, 12)
+    assert opened.failures == []
+    assert [name for name in disk.names(FOLDER) if name.endswith(".log")] == [
+        path(base, ".log").rpartition("/")[2] for base in (12, 18)
+    ]
+
+
+async def test_a_crash_while_a_full_disk_is_trimmed_leaves_no_hole() -> None:
+    disk = SimDisk()
+    opened = await with_ten_batches(disk)
+    begun, expected = disk.changes, await opened.content()
+    disk.bytes_free = 0
+    await retention(opened, 12)
+    for moment in range(begun, disk.changes):
+        wounded = SimDisk(random.Random(moment))
+        opened = await with_ten_batches(wounded)
+        wounded.bytes_free, wounded.cut_at = 0, moment
+        with contextlib.suppress(PowerCut):
+            await retention(opened, 12)
+        again = open_log(wounded.after_cut(), after_crash=True, recovery_point=18, settings=SMALL_SEGMENTS)
+        assert again.partition.log_start_offset in (0, 6, 12)
+        content = await again.content()
+        assert content == expected[len(expected) - len(content) :]
+        assert again.partition.log_end_offset == 20
+
+
+@pytest.mark.parametrize("log_start", [12, 20])
+async def test_a_start_on_a_full_disk_removes_what_lies_below_the_log_start(log_start: int) -> None:
+    disk = SimDisk()
+    opened = await with_ten_batches(disk)
+    opened.partition.delete_records(log_start)
+    write_offsets(disk, STARTS, {KEY: log_start})  # and the broker is killed
+    disk.bytes_free = 0
+    again = open_log(disk, after_crash=True, recovery_point=18, settings=SMALL_SEGMENTS)
+    assert (again.partition.log_start_offset, again.partition.log_end_offset) == (log_start, 20)
+    assert len(await again.content()) == (20 - log_start) // 2 * len(numbered(0))
+    assert path(0).rpartition("/")[2] not in disk.names(FOLDER)

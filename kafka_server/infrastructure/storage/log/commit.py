@@ -6,6 +6,9 @@
 
 Each log has at most one sync under way. Appends that come while it runs may have been written after it began, so they
 wait for the next one, together. Under load the syncs get fuller, not more.
+
+Work that can be done all over again, like the replacement of a small file, may say which of its failures pass by: these
+are told to who waited, and the next call tries again.
 """
 
 from __future__ import annotations
@@ -27,13 +30,25 @@ class Syncable(Protocol):
         That call raises OSError when the device fails."""
 
 
+class NotNow(StorageError):
+    """There is no room, no descriptor or no memory: it was not made durable, and may be the next time."""
+
+
 class Committer:
     """Gathers waiters of one log. Lives on the event loop; the sync itself runs in the executor."""
 
-    __slots__ = ("_executor", "_failed", "_on_failure", "_running", "_target", "_waiting")
+    __slots__ = ("_executor", "_failed", "_on_failure", "_passes", "_running", "_target", "_waiting")
 
-    def __init__(self, target: Syncable, executor: Executor, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        target: Syncable,
+        executor: Executor,
+        on_failure: Callable[[BaseException], None],
+        passes: Callable[[BaseException], bool] = lambda error: False,
+    ) -> None:
+        """``passes`` says of an error that it is over sooner or later, and that another try is sound."""
         self._target = target
+        self._passes = passes
         self._executor = executor
         self._on_failure = on_failure
         self._waiting: asyncio.Future[None] | None = None
@@ -41,7 +56,8 @@ class Committer:
         self._failed = False
 
     def join(self) -> asyncio.Future[None]:
-        """Done when everything written before this call is durable. Fails with StorageError when a sync failed."""
+        """Done when everything written before this call is durable. Fails with StorageError when a sync failed, with
+        NotNow when it may succeed another time."""
         if self._waiting is None:
             self._waiting = asyncio.get_running_loop().create_future()
             # A failure is told to every waiter and to on_failure; nobody has to ask a future that none awaits.
@@ -76,6 +92,9 @@ class Committer:
         if error is None:
             if not waiting.done():
                 waiting.set_result(None)
+        elif self._passes(error):
+            if not waiting.done():
+                waiting.set_exception(NotNow(f"Not made durable for now: {error}"))
         else:
             # A failed fsync must never be tried again: the kernel marks the pages clean, and a second call would
             # report success for bytes that are not on the disk.

@@ -20,6 +20,8 @@ second per GiB.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -28,6 +30,9 @@ from typing import Final, Protocol
 Buffer = bytes | bytearray | memoryview
 
 EMPTY: Final = memoryview(b"")
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+PASSING: Final = FULL | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What refuses one piece of work and says nothing about the device: no room, no descriptor, no memory."""
 _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 _PAGE_CACHE_ONLY: Final = bool(_NOWAIT) and hasattr(os, "preadv")
 WARM_SIZE: Final = 1 << 20
@@ -231,10 +236,15 @@ class OsDisk:
 
     def replace(self, path: str, content: bytes) -> None:
         temporary = path + ".tmp"
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # On a full disk it would hold the room that somebody else could use.
+            raise
         os.replace(temporary, path)
         self.sync_folder(os.path.dirname(path))
 

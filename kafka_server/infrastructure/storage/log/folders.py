@@ -95,9 +95,11 @@ class DataFolder:
     writing: threading.Lock = field(default_factory=threading.Lock)
     """Held while a checkpoint is written: two threads must not share its temporary name. Never taken on the event loop,
     which would wait for the device then."""
-    gone: set[Key] = field(default_factory=set)
-    """Partitions that were removed. A checkpoint that was gathered before still names them, and a topic that is created
-    anew must not begin where the old one did."""
+    removals: int = 0
+    """How many partitions were removed from here so far: the time by which a checkpoint says when it was gathered."""
+    gone: dict[Key, int] = field(default_factory=dict)
+    """Partitions that were removed, and the value of ``removals`` then. A checkpoint that was gathered before still
+    names them, and a topic that is created anew must not begin where the old one did."""
 
     def recovery_point(self, key: Key) -> int | None:
         """Below this offset everything was synced when the last broker ended; None when all of it was."""
@@ -154,24 +156,29 @@ class DataFolder:
         """Says that everything here is durable and needs no check at the next start."""
         self.disk.replace(os.path.join(self.path, names.CLEAN_SHUTDOWN), clean_shutdown_marker())
 
-    def write_recovery_points(self, offsets: Mapping[Key, int]) -> None:
+    # Each of these is told what ``removals`` was when its offsets were gathered.
+
+    def write_recovery_points(self, offsets: Mapping[Key, int], gathered: int) -> None:
         """Notes up to where each of these partitions is synced; others keep what was known of them."""
         with self.writing:
-            self._note(self.recovery_points, offsets)
+            self._note(self.recovery_points, offsets, gathered)
             write_offsets(self.disk, os.path.join(self.path, names.RECOVERY_POINTS), self.recovery_points)
 
-    def write_log_starts(self, offsets: Mapping[Key, int]) -> None:
-        """Notes where each of these partitions begins; others keep what was known of them."""
+    def write_log_starts(self, offsets: Mapping[Key, int], gathered: int) -> None:
+        """Notes where each of these partitions begins; others keep what was known of them.
+
+        What cannot be written, because the disk is full, is written with the next ones.
+        """
         with self.writing:
-            self._note(self.log_starts, offsets)
+            self._note(self.log_starts, offsets, gathered)
             # As in Kafka, only those are listed that the name of the first segment does not tell.
             listed = {key: offset for key, offset in list(self.log_starts.items()) if offset > 0}
             write_offsets(self.disk, os.path.join(self.path, names.LOG_STARTS), listed)
 
-    def write_cleaner_offset(self, key: Key, offset: int) -> None:
+    def write_cleaner_offset(self, key: Key, offset: int, gathered: int) -> None:
         """Notes how far compaction came in a partition."""
         with self.writing:
-            self._note(self.cleaner_offsets, {key: offset})
+            self._note(self.cleaner_offsets, {key: offset}, gathered)
             write_offsets(self.disk, os.path.join(self.path, names.CLEANER_OFFSETS), self.cleaner_offsets)
 
     def write_high_watermarks(self, offsets: Mapping[Key, int]) -> None:
@@ -179,23 +186,20 @@ class DataFolder:
         with self.writing:
             write_offsets(self.disk, os.path.join(self.path, names.HIGH_WATERMARKS), offsets)
 
-    def _note(self, known: dict[Key, int], offsets: Mapping[Key, int]) -> None:
+    def _note(self, known: dict[Key, int], offsets: Mapping[Key, int], gathered: int) -> None:
         known.update(offsets)
-        for key in self.gone & known.keys():
-            known.pop(key, None)
+        # Afterwards, because a partition can be removed meanwhile.
+        for key in offsets:
+            if self.gone.get(key, 0) > gathered:
+                known.pop(key, None)
 
     def forget(self, key: Key) -> None:
         """The partition is no longer here."""
-        self.gone.add(key)
+        self.removals += 1
+        self.gone[key] = self.removals
         self.recovery_points.pop(key, None)
         self.log_starts.pop(key, None)
         self.cleaner_offsets.pop(key, None)
-
-    def begin(self, key: Key) -> None:
-        """The partition is about to be opened; of one that had its name and was removed, nothing is known any more."""
-        if key in self.gone:
-            self.forget(key)
-            self.gone.discard(key)
 
 
 def open_folders(

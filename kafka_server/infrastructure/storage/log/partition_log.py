@@ -8,7 +8,6 @@ snapshots, renaming and removal of files - runs in threads.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 from bisect import bisect_right
@@ -22,16 +21,13 @@ from kafka_server.domain.partition import EpochEntry, Partition
 from kafka_server.domain.topic import Topic
 from kafka_server.infrastructure.storage.log import names, search
 from kafka_server.infrastructure.storage.log.checkpoints import encode_snapshot, write_epochs
-from kafka_server.infrastructure.storage.log.commit import Committer
-from kafka_server.infrastructure.storage.log.disk import Buffer, Disk
+from kafka_server.infrastructure.storage.log.commit import Committer, NotNow
+from kafka_server.infrastructure.storage.log.disk import FULL, PASSING, Buffer, Disk
 from kafka_server.infrastructure.storage.log.segment import Fetched, NotCached, Segment
 from kafka_server.infrastructure.storage.log.transaction_index import write_transaction_index
 
 log = logging.getLogger("kafka_server.log")
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_PASSING = _FULL | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""What refuses one piece of work and says nothing about the device: no room, no descriptor, no memory."""
 _NOTHING_FETCHED: Fetched = {}
 
 
@@ -143,9 +139,9 @@ class DiskPartitionLog:
 
     def _refusal(self, error: OSError) -> StorageError:
         """A full disk refuses this batch and may take the next one; a failure of the device ends the broker."""
-        if error.errno in _FULL:
+        if error.errno in FULL:
             return StorageError(f"The disk of {self.folder} is full; the batch was not stored")
-        if error.errno in _PASSING:
+        if error.errno in PASSING:
             return StorageError(f"The batch was not stored in {self.folder}: {error.strerror}")
         self._around.on_failure(error)
         return StorageError(f"Writing to {self.folder} failed: {error}")
@@ -213,7 +209,7 @@ class DiskPartitionLog:
                     chores[0]()
                     del chores[0]
             except OSError as error:
-                if error.errno not in _PASSING:
+                if error.errno not in PASSING:
                     raise
                 # Indexes, snapshots and checkpoints can be made again from the log; they wait until there is room.
                 self._loop.call_soon_threadsafe(self._put_back, chores)
@@ -303,24 +299,35 @@ class DiskPartitionLog:
         """Renames, so that a restart does not see them, and removes after ``file.delete.delay.ms``.
 
         The new log start comes first: renames that are undone by a crash then leave what is below it, never a hole.
+        On a full disk there may be no room to write it down, and waiting for room that only this can make would be for
+        ever: the segments then go one by one, so that what a crash leaves begins where a segment does.
         """
+        is_noted = True
         try:
-            await asyncio.shield(persisted)
+            try:
+                await asyncio.shield(persisted)
+            except NotNow as full:
+                log.warning("%s: the log start is written later, its old segments go now: %s", self.folder, full)
+                is_noted = False
             # What the dropped segments told of producers is in the snapshot of the first one that stays.
             await asyncio.shield(self._committer.join())
-            await self._loop.run_in_executor(self._around.writers, self._rename_deleted, dropped)
+            await self._loop.run_in_executor(self._around.writers, self._rename_deleted, dropped, is_noted)
         except (StorageError, OSError) as error:
             log.warning("%s: segments below the log start stay until the next start: %s", self.folder, error)
 
-    def _rename_deleted(self, dropped: list[Segment]) -> None:
+    def _rename_deleted(self, dropped: list[Segment], at_once: bool) -> None:
         disk = self._around.disk
         present = set(disk.names(self.folder))
         renamed = []
-        for path in (path for segment in dropped for path in segment.files()):
-            if os.path.basename(path) in present:
-                disk.rename(path, path + names.DELETED)
-                renamed.append(path + names.DELETED)
-        disk.sync_folder(self.folder)
+        for segment in dropped:
+            for path in segment.files():
+                if os.path.basename(path) in present:
+                    disk.rename(path, path + names.DELETED)
+                    renamed.append(path + names.DELETED)
+            if not at_once:
+                disk.sync_folder(self.folder)
+        if at_once:
+            disk.sync_folder(self.folder)
 
         self._loop.call_soon_threadsafe(self.remove_later, renamed)
 

@@ -26,6 +26,7 @@ from kafka_server.infrastructure.storage.log.checkpoints import (
     write_partition_metadata,
 )
 from kafka_server.infrastructure.storage.log.commit import Committer
+from kafka_server.infrastructure.storage.log.disk import PASSING
 from kafka_server.infrastructure.storage.log.folders import DataFolder, Key
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog, Surroundings
 from kafka_server.infrastructure.storage.log.recovery import Progress, Remembered, open_segments
@@ -53,7 +54,8 @@ class _LogStarts:
 
     def prepare_sync(self) -> Callable[[], None]:
         offsets, self.pending = self.pending, {}
-        return lambda: self._folder.write_log_starts(offsets)
+        gathered = self._folder.removals
+        return lambda: self._folder.write_log_starts(offsets, gathered)
 
 
 class _Place:
@@ -67,7 +69,8 @@ class _Place:
         self.unopened = set(folder.partitions()) if not folder.clean else set()
         """Partitions that were not checked yet since the crash; with one left, a stop is not clean."""
         self._log_starts = _LogStarts(folder)
-        self._committer = Committer(self._log_starts, writers, fail)
+        # The file is replaced as a whole, so a try without room for it does no harm; the folder keeps the offsets.
+        self._committer = Committer(self._log_starts, writers, fail, passes=_passes)
 
     def persist_log_start(self, key: Key, offset: int) -> Awaitable[None]:
         """Done when the new log start offset survives a crash."""
@@ -78,10 +81,20 @@ class _Place:
         await self._committer.settle()
 
     def write_checkpoints(self) -> None:
+        gathered = self.folder.removals
         logs = list(self.logs.items())
-        self.folder.write_recovery_points({key: opened.recovery_point for key, (opened, _, _) in logs})
+        self.folder.write_recovery_points({key: opened.recovery_point for key, (opened, _, _) in logs}, gathered)
         self.folder.write_high_watermarks({key: partition.high_watermark for key, (_, partition, _) in logs})
-        self.folder.write_log_starts({key: partition.log_start_offset for key, (_, partition, _) in logs})
+        self.folder.write_log_starts({key: partition.log_start_offset for key, (_, partition, _) in logs}, gathered)
+
+    def forget(self, key: Key) -> None:
+        """The partition is no longer here."""
+        self._log_starts.pending.pop(key, None)
+        self.folder.forget(key)
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in PASSING
 
 
 class DiskLogRepository:
@@ -164,10 +177,9 @@ class DiskLogRepository:
         place = self._place_of(key)
         folder = place.folder
         path = folder.partition_path(key)
-        folder.begin(key)
 
         def load() -> list[Segment]:
-            self._claim(folder, path, topic)
+            self._claim(folder, path, topic, partition.index)
             log_start = folder.log_starts.get(key, 0)
             known = Remembered(
                 folder.recovery_point(key),
@@ -214,7 +226,7 @@ class DiskLogRepository:
                 return place
         return min(self._places, key=lambda place: len(place.logs) + place.opening)
 
-    def _claim(self, folder: DataFolder, path: str, topic: Topic) -> None:
+    def _claim(self, folder: DataFolder, path: str, topic: Topic, index: int) -> None:
         """Makes the folder this topic's. One of an older topic of the same name is put away."""
         disk = folder.disk
         metadata = os.path.join(path, names.PARTITION_METADATA)
@@ -225,7 +237,7 @@ class DiskLogRepository:
             except BrokenFile as broken:
                 log.warning("%s; it is written anew", broken)
             if owner is not None and owner != topic.topic_id:
-                stray = f"{path}.{os.urandom(16).hex()}-stray"
+                stray = os.path.join(folder.path, names.stray_folder(topic.name, index, os.urandom(16).hex()))
                 log.warning("%s belongs to topic id %s; it is moved to %s", path, encode_id(owner), stray)
                 disk.rename(path, stray)
                 owner = None
@@ -239,6 +251,7 @@ class DiskLogRepository:
             found = place.logs.pop(key, None)
             if found is not None:
                 await found[0].retire()
+                place.forget(key)
                 await self._remove_folder(place.folder, key, topic)
 
     def paths(self) -> Sequence[str]:
@@ -251,7 +264,6 @@ class DiskLogRepository:
         return self._places[0].folder.disk.room(path)
 
     async def _remove_folder(self, folder: DataFolder, key: Key, topic: Topic) -> None:
-        folder.forget(key)
         gone = names.deleted_folder(*key, os.urandom(16).hex())
         await asyncio.get_running_loop().run_in_executor(self._writers, folder.put_aside, key, gone)
 

@@ -21,7 +21,7 @@ from kafka_server.infrastructure.storage.log.checkpoints import (
     encode_snapshot,
     read_epochs,
 )
-from kafka_server.infrastructure.storage.log.disk import Disk
+from kafka_server.infrastructure.storage.log.disk import PASSING, Disk
 from kafka_server.infrastructure.storage.log.recovery import remove_segment
 from kafka_server.infrastructure.storage.log.segment import Segment
 from kafka_server.infrastructure.storage.log.transaction_index import read_transaction_indexes, write_transaction_index
@@ -69,7 +69,9 @@ def restore_partition(
 def _drop_below(disk: Disk, folder: str, partition: Partition, segments: list[Segment]) -> None:
     """Removes the segments that lie wholly below the log start, once their producers are known.
 
-    The log goes on at its start, in a new segment, when nothing of it is left.
+    The log goes on at its start, in a new segment, when nothing of it is left. On a full disk they go without what they
+    tell of producers being written down first, because that may be the only room there is: a producer that wrote
+    nothing since is forgotten then if a crash follows, as when it had expired.
     """
     log_start = partition.log_start_offset
     last = segments[-1]
@@ -77,13 +79,7 @@ def _drop_below(disk: Disk, folder: str, partition: Partition, segments: list[Se
     count = len(segments) if is_over else sum(1 for after in segments[1:] if after.base_offset <= log_start)
     if not count:
         return
-    # A snapshot promises that the transaction indexes below it are there.
-    ends = [*(after.base_offset for after in segments[1:]), partition.log_end_offset]
-    for segment, end in zip(segments, ends, strict=True):
-        entries = partition.aborted.ending_between(segment.base_offset, end)
-        write_transaction_index(disk, folder, segment.base_offset, entries)
-    snapshot = encode_snapshot(partition.producers.items())
-    disk.replace(os.path.join(folder, names.file_name(partition.log_end_offset, names.SNAPSHOT)), snapshot)
+    is_written = _write_producers(disk, folder, partition, segments)
     if is_over:
         segments.append(Segment(disk, folder, log_start, last.index_interval_bytes))
         disk.sync_folder(folder)
@@ -91,6 +87,26 @@ def _drop_below(disk: Disk, folder: str, partition: Partition, segments: list[Se
         remove_segment(disk, folder, segment.base_offset)
     disk.sync_folder(folder)
     del segments[:count]
+    if not is_written:
+        _write_producers(disk, folder, partition, segments)
+
+
+def _write_producers(disk: Disk, folder: str, partition: Partition, segments: list[Segment]) -> bool:
+    """Writes down what is known of producers at the end of the log; False when the disk is full."""
+    ends = [*(after.base_offset for after in segments[1:]), partition.log_end_offset]
+    try:
+        # A snapshot promises that the transaction indexes below it are there.
+        for segment, end in zip(segments, ends, strict=True):
+            entries = partition.aborted.ending_between(segment.base_offset, end)
+            write_transaction_index(disk, folder, segment.base_offset, entries)
+        snapshot = encode_snapshot(partition.producers.items())
+        disk.replace(os.path.join(folder, names.file_name(partition.log_end_offset, names.SNAPSHOT)), snapshot)
+    except OSError as error:
+        if error.errno not in PASSING:
+            raise
+        log.warning("%s: what is known of producers cannot be written: %s", folder, error.strerror)
+        return False
+    return True
 
 
 def _epochs_between(stored: list[EpochEntry], log_start: int, end_offset: int) -> list[EpochEntry]:
