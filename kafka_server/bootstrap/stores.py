@@ -222,12 +222,13 @@ class DiskStores:
         )
         self.node_id, self.cluster_id = identity.node_id, identity.cluster_id
         self._metadata_path = self._find_metadata()
-        self._is_new = not os.path.exists(self._metadata_path)
+        self._is_new = not _has_content(self._metadata_path)
+        self._adopts = False
 
     def _find_metadata(self) -> str:
         """Where the metadata lies, else the first folder: log.dirs may come in another order than last time."""
         paths = [os.path.join(folder.path, METADATA_FILE) for folder in self._folders]
-        found = [path for path in paths if os.path.exists(path)]
+        found = [path for path in paths if _has_content(path)]
         if len(found) > 1:
             from kafka_server.infrastructure.storage.log.folders import DataFolderError
 
@@ -238,7 +239,7 @@ class DiskStores:
 
     @property
     def may_lack_producers(self) -> bool:
-        return self._is_new or not all(folder.clean for folder in self._folders)
+        return self._adopts or not all(folder.clean for folder in self._folders)
 
     @property
     def has_history(self) -> bool:
@@ -327,7 +328,9 @@ class DiskStores:
     async def prepare(self) -> None:
         from kafka_server.infrastructure.storage.reconcile import reconcile
 
-        await reconcile(self.topics, self._folders, adopt=self._is_new)
+        had_adopted = self.topics.has_adopted
+        await reconcile(self.topics, self._folders)
+        self._adopts = not had_adopted
 
     def holds(self, what: Literal["groups", "transactions"]) -> bool:
         tables = {
@@ -365,6 +368,11 @@ class DiskStores:
             await self._store.close()
         for folder in self._folders:
             folder.lock.release()
+
+
+def _has_content(path: str) -> bool:
+    """Whether the file says anything; what a crash left empty at its creation is as good as none."""
+    return os.path.exists(path) and os.path.getsize(path) > 0
 
 
 def new_cluster_id() -> str:

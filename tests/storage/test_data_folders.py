@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,7 @@ from kafka_server.infrastructure.storage.log.checkpoints import read_offsets
 from kafka_server.infrastructure.storage.log.disk import OsDisk
 from kafka_server.infrastructure.storage.log.folders import DataFolder, Identity, open_folders
 from kafka_server.infrastructure.storage.log.repository import DiskLogRepository
+from kafka_server.infrastructure.storage.sqlite.store import FILE_NAME, Statement, Store
 from kafka_server.testing.broker import running_broker
 from kafka_server.testing.clock import VirtualClock
 from tests.domain.batches import NOW_MS, batch
@@ -90,6 +93,58 @@ async def test_a_producer_id_that_adopted_logs_know_is_not_given_to_somebody_els
 
 def folders_in(folder: Path) -> list[str]:
     return sorted(one.name for one in folder.iterdir() if one.is_dir())
+
+
+async def with_topics_that_no_metadata_knows(folder: Path) -> None:
+    logs, folders, _ = opened(folder)
+    for number in range(4):
+        await logs.open(Topic(f"t{number}", bytes([number] * 16), 1), Partition(0))
+    await logs.close()
+    folders[0].lock.release()
+
+
+async def topics_after_a_start(folder: Path) -> list[str]:
+    async with running_broker(**on(folder)) as broker:
+        return [topic.name for topic in broker.broker.services.topics.all()]
+
+
+async def test_all_topics_of_a_folder_are_adopted_or_none_is_and_the_next_start_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_topics_that_no_metadata_knows(tmp_path)
+    submit, calls = Store.submit, 0
+
+    def dies(store: Store, statements: list[Statement], *, always_synced: bool = False) -> asyncio.Future[None]:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise RuntimeError("killed")
+        return submit(store, statements, always_synced=always_synced)
+
+    monkeypatch.setattr(Store, "submit", dies)
+    with contextlib.suppress(RuntimeError):
+        await topics_after_a_start(tmp_path)
+    monkeypatch.undo()
+    assert await topics_after_a_start(tmp_path) == ["t0", "t1", "t2", "t3"]
+    assert folders_in(tmp_path) == ["t0-0", "t1-0", "t2-0", "t3-0"]
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+async def test_a_metadata_file_that_a_crash_left_before_the_adoption_is_as_good_as_none(
+    tmp_path: Path, is_empty: bool
+) -> None:
+    await with_topics_that_no_metadata_knows(tmp_path)
+    if is_empty:
+        (tmp_path / FILE_NAME).touch()
+    else:
+        await Store(str(tmp_path / FILE_NAME), durable=True, on_failure=print).close()
+    assert await topics_after_a_start(tmp_path) == ["t0", "t1", "t2", "t3"]
+
+
+async def test_two_topics_of_one_id_are_no_reason_not_to_start(tmp_path: Path) -> None:
+    await with_topics_that_no_metadata_knows(tmp_path)
+    shutil.copytree(tmp_path / "t0-0", tmp_path / "t0-copy-0")
+    assert await topics_after_a_start(tmp_path) == ["t0", "t1", "t2", "t3"]
 
 
 async def test_a_deletion_that_a_crash_interrupted_is_finished_at_the_next_start(

@@ -2,10 +2,11 @@
 
 Must never know: what is in a log, requests.
 
-They part in three ways. A folder may come from elsewhere - Apache Kafka wrote it, or the metadata file was lost: with
-new metadata, its topics are adopted. A crash may have come between a topic's removal from the metadata and that of its
-folders: the deletion is finished. And a folder may belong to no topic at all: it is put aside under a name that is not
-opened, because deleting what nobody asked to delete would be the worst answer.
+They part in three ways. A folder may come from elsewhere - Apache Kafka wrote it, or the metadata file was lost: while
+the metadata has not had a topic yet, those of the folders are adopted, all at once. A crash may have come between a
+topic's removal from the metadata and that of its folders: the deletion is finished. And a folder may belong to no topic
+at all: it is put aside under a name that is not opened, because deleting what nobody asked to delete would be the worst
+answer.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ log = logging.getLogger("kafka_server.log")
 CLUSTER_METADATA = "__cluster_metadata"
 
 
-async def reconcile(topics: SqliteTopicRepository, folders: list[DataFolder], *, adopt: bool) -> None:
-    """``adopt``: the metadata is new, so topics that only the folders know are taken over from them."""
-    if adopt:
+async def reconcile(topics: SqliteTopicRepository, folders: list[DataFolder]) -> None:
+    """Makes every partition folder that is left belong to a topic, or not be one."""
+    if not topics.has_adopted:
         await _adopt(topics, folders)
     for folder in folders:
         for (name, index), topic_id in folder.partitions().items():
@@ -61,9 +62,20 @@ async def _adopt(topics: SqliteTopicRepository, folders: list[DataFolder]) -> No
             counts[name] = max(counts.get(name, 0), index + 1)
             if topic_id is not None:
                 ids.setdefault(name, topic_id)
+    found: dict[bytes, Topic] = {}
     for name, count in sorted(counts.items()):
-        await topics.add(Topic(name, ids.get(name) or os.urandom(16), count))
-        log.info("Topic %s with %d partition(s) was found in the data folders and is taken over", name, count)
+        topic_id = ids.get(name) or os.urandom(16)
+        if topic_id in found:
+            log.warning("%s has the topic id of %s; it looks like a copy", name, found[topic_id].name)
+        else:
+            found[topic_id] = Topic(name, topic_id, count)
+    await topics.adopt(list(found.values()))
+    for topic in found.values():
+        log.info(
+            "Topic %s with %d partition(s) was found in the data folders and is taken over",
+            topic.name,
+            topic.partition_count,
+        )
 
 
 def _is_kafkas_own(name: str) -> bool:

@@ -36,6 +36,9 @@ class SqliteTopicRepository:
             self._by_name[name] = self._by_id[topic_id] = topic
         for topic_id, key, value in store.read("SELECT topic_id, key, value FROM topic_configs"):
             self._by_id[topic_id].configs[key] = value
+        self.has_adopted = store.has_rows("adoption")
+        """Whether this file has topics, or had. Until then they come from the folders; from then on a folder without a
+        topic is a stray."""
         self.removed_ids = {row[0] for row in store.read("SELECT topic_id FROM removed_topics")}
         """Topics that were removed when this file was opened; some of their folders may still be there."""
 
@@ -53,13 +56,26 @@ class SqliteTopicRepository:
             raise TopicAlreadyExists(f"Topic '{topic.name}' already exists")
         # Taken before the write, so that a second creation of the same name fails at once; given back if it fails.
         self._by_name[topic.name] = self._by_id[topic.topic_id] = topic
-        row = (topic.topic_id, topic.name, topic.partition_count, int(topic.is_internal))
         try:
-            insert = ("INSERT INTO topics VALUES (?, ?, ?, ?)", row)
-            await self._store.submit([insert, *_topic_configs(topic)], always_synced=True)
+            await self._store.submit([*_insert(topic), *self._adoption()], always_synced=True)
         except BaseException:
             del self._by_name[topic.name], self._by_id[topic.topic_id]
             raise
+        self.has_adopted = True
+
+    async def adopt(self, topics: Sequence[Topic]) -> None:
+        """Stores topics that were found in the folders of this file: all of them and that it was done, or nothing.
+
+        Half of them would be worse than none: the folders of the others would belong to nobody at the next start.
+        """
+        inserts = [statement for topic in topics for statement in _insert(topic)]
+        await self._store.submit([*inserts, *self._adoption()], always_synced=True)
+        self.has_adopted = True
+        for topic in topics:
+            self._by_name[topic.name] = self._by_id[topic.topic_id] = topic
+
+    def _adoption(self) -> list[Statement]:
+        return [] if self.has_adopted else [("INSERT OR IGNORE INTO adoption VALUES (1)", ())]
 
     async def update(self, topic: Topic) -> None:
         self._require(topic)
@@ -94,6 +110,11 @@ class SqliteTopicRepository:
         # Identity, not equality: a topic of the same name that was created anew is another topic.
         if self._by_name.get(topic.name) is not topic:
             raise UnknownTopicOrPartition(f"Topic '{topic.name}' is not stored")
+
+
+def _insert(topic: Topic) -> list[Statement]:
+    row = (topic.topic_id, topic.name, topic.partition_count, int(topic.is_internal))
+    return [("INSERT INTO topics VALUES (?, ?, ?, ?)", row), *_topic_configs(topic)]
 
 
 def _topic_configs(topic: Topic) -> list[Statement]:

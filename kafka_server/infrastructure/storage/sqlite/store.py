@@ -188,6 +188,12 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         PRIMARY KEY (group_id, pattern)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE adoption (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1)
+    );
+    INSERT INTO adoption SELECT 1 WHERE EXISTS (SELECT 1 FROM topics) OR EXISTS (SELECT 1 FROM removed_topics);
+    """,
 )
 """Each brings the schema one version further; ``PRAGMA user_version`` counts how many have run. Never edit one that was
 released: add the next."""
