@@ -32,7 +32,7 @@ class Step:
         return self.request(ids) if callable(self.request) else self.request
 
 
-def compare(theirs: RawClient, ours: RawClient, *steps: Step) -> None:
+def compare(theirs: RawClient, ours: RawClient, *steps: Step, with_an_old_one: bool = False) -> None:
     """Holds the conversation with both, and fails with every difference that we did not choose."""
     found = []
     for step in steps:
@@ -50,7 +50,7 @@ def compare(theirs: RawClient, ours: RawClient, *steps: Step) -> None:
                 time.sleep(0.2)
             api = step.response_type.__name__.removesuffix("Response")
             found += [f"{api} v{version}: {difference}" for difference in differences(*answers)]
-    wrong = unexpected(found)
+    wrong = unexpected(found, from_an_old_one=with_an_old_one)
     assert not wrong, "\n".join(wrong)
 
 

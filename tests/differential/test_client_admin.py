@@ -391,19 +391,19 @@ def test_data_folders(theirs: RawClient, ours: RawClient) -> None:
             if sum(len(topic.partitions) for topic in folder.topics) == 2:
                 break
             time.sleep(0.1)
-        found = [
-            (
-                topic.name,
-                sorted((each.partition_index, each.offset_lag, each.is_future_key) for each in topic.partitions),
-            )
-            for topic in folder.topics
-        ]
+        found = []
+        for version in range(1, 6):
+            (told,) = client.ask(asked, dld.DescribeLogDirsResponse, version).results
+            for topic in told.topics:
+                parts = sorted((each.partition_index, each.offset_lag, each.is_future_key) for each in topic.partitions)
+                found.append((version, told.error_code, topic.name, parts))
         codes = []
         for path in (folder.log_dir, "/nope", "nope", folder.log_dir + "/"):
             for name, index in (("lies-here", 0), ("lies-here", 7), ("nope", 0), ("bad!", 0), ("", 0)):
                 topic = arld.AlterReplicaLogDirTopic(name=name, partitions=[index])
                 request = arld.AlterReplicaLogDirsRequest(dirs=[arld.AlterReplicaLogDir(path=path, topics=[topic])])
-                response = client.ask(request, arld.AlterReplicaLogDirsResponse, 2)
-                codes.append([part.error_code for result in response.results for part in result.partitions])
+                for version in (1, 2):
+                    response = client.ask(request, arld.AlterReplicaLogDirsResponse, version)
+                    codes.append([part.error_code for result in response.results for part in result.partitions])
         answers.append((found, folder.is_cordoned, folder.error_code, codes))
     assert answers[0] == answers[1]

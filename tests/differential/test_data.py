@@ -135,10 +135,10 @@ def offsets(*timestamps: int, version: int = 7, **fields: Any) -> Step:
     return ask
 
 
-def delete(offset: int, index: int = 0, topic: str | None = None) -> Step:
+def delete(offset: int, index: int = 0, topic: str | None = None, version: int = 2) -> Step:
     def ask(name: str) -> Ask:
         part = DeleteRecordsTopic(topic or name, [DeleteRecordsPartition(index, offset)])
-        return DeleteRecordsRequest([part], 5_000), DeleteRecordsResponse, 2
+        return DeleteRecordsRequest([part], 5_000), DeleteRecordsResponse, version
 
     return ask
 
@@ -247,9 +247,13 @@ def test_offsets_for_readers_that_know_something(theirs: RawClient, ours: RawCli
     compare(theirs, ours, "offsets", produce(GOOD), *steps)
 
 
-def test_deleting_records(theirs: RawClient, ours: RawClient) -> None:
-    steps = [delete(2), fetch(0), fetch(2), offsets(-2), offsets(NOW_MS), delete(1), delete(7), delete(-2), delete(-1)]
-    steps += [fetch(6), fetch(5), offsets(-1), produce(GOOD), fetch(6), delete(0, index=4), delete(0, topic="nobody")]
+@pytest.mark.parametrize("version", range(3))
+def test_deleting_records(theirs: RawClient, ours: RawClient, version: int) -> None:
+    def cut(offset: int, **where: Any) -> Step:
+        return delete(offset, version=version, **where)
+
+    steps = [cut(2), fetch(0), fetch(2), offsets(-2), offsets(NOW_MS), cut(1), cut(7), cut(-2), cut(-1)]
+    steps += [fetch(6), fetch(5), offsets(-1), produce(GOOD), fetch(6), cut(0, index=4), cut(0, topic="nobody")]
     compare(theirs, ours, "delete", produce(GOOD), produce(GOOD), *steps)
 
 
