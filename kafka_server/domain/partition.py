@@ -135,6 +135,8 @@ class Partition:
         self.log_end_offset = end_offset = base_offset + header.last_offset_delta + 1
         if is_safe:
             self.high_watermark = end_offset
+            if self._unsafe_markers:
+                self._settle_markers(end_offset)
         if header.producer_id >= 0:
             self.producers.record(header, base_offset, now_ms)
             if header.attributes & TRANSACTIONAL and self.first_unstable_offset is None:
@@ -145,7 +147,7 @@ class Partition:
         offset = self.log_end_offset
         self.log_end_offset = offset + 1
         if is_safe:
-            self.high_watermark = offset + 1
+            self.acknowledge(offset + 1)
         first_offset = self._complete(marker, offset, now_ms)
         if first_offset is not None:
             if not is_safe:
@@ -172,8 +174,11 @@ class Partition:
         if end_offset > self.high_watermark:
             self.high_watermark = end_offset
             if self._unsafe_markers:
-                self._unsafe_markers = [unsafe for unsafe in self._unsafe_markers if unsafe[0] >= end_offset]
-                self._find_first_unstable()
+                self._settle_markers(end_offset)
+
+    def _settle_markers(self, end_offset: int) -> None:
+        self._unsafe_markers = [unsafe for unsafe in self._unsafe_markers if unsafe[0] >= end_offset]
+        self._find_first_unstable()
 
     # ---- read --------------------------------------------------------------------------------------------------------
 

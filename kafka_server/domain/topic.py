@@ -53,7 +53,8 @@ class TopicSettings:
     index_interval_bytes: int = 4096
     """``index.interval.bytes``: bytes between two entries of the sparse index."""
     flush_messages: int = _TIME_MAX
-    """``flush.messages``: under ``flush=os``, how many records may be written before one sync."""
+    """``flush.messages``: under ``flush=os``, how many records may be written before one sync. The batch that reaches
+    it is answered when it is synced."""
     flush_ms: int = _TIME_MAX
     """``flush.ms``: under ``flush=os``, how long a record may be unsynced."""
     file_delete_delay_ms: int = 60_000
@@ -78,6 +79,11 @@ class TopicSettings:
             and self.message_timestamp_before_ms_max >= _TIME_MAX
         )
         object.__setattr__(self, "takes_batches_as_they_come", as_they_come)
+
+    @property
+    def syncs_by_count(self) -> bool:
+        """Whether ``flush.messages`` asks for more than the flush policy of the broker."""
+        return self.flush_messages < _TIME_MAX
 
 
 @dataclass(slots=True)

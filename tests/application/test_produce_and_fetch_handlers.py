@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -584,6 +585,13 @@ async def test_under_acks_all_the_answer_waits_for_the_sync_and_under_acks_1_it_
 
     log.sync.set_result(None)
     assert (await patient).responses[0].partition_responses[0].base_offset == 0
+
+
+async def test_an_answer_under_acks_1_waits_for_a_sync_that_the_topic_asks_for_by_count() -> None:
+    house = DataHouse(SyncedLogs(SyncedLog()))
+    topic = await house.topic()
+    topic.settings = replace(topic.settings, flush_messages=1)
+    assert isinstance(ask(house, acks=1), asyncio.Future)
 
 
 async def test_a_client_that_goes_away_takes_no_other_clients_answer_with_it() -> None:

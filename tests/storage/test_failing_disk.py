@@ -7,11 +7,15 @@ import random
 
 import pytest
 
+from kafka_server.domain.control_record import Marker
 from kafka_server.domain.errors import StorageError
+from kafka_server.domain.record_batch import parse_header
 from kafka_server.domain.topic import TopicSettings
 from kafka_server.infrastructure.storage.log.checkpoints import write_offsets
 from tests.crash.sim_disk import PowerCut, SimDisk
+from tests.domain.batches import NOW_MS, batch
 from tests.storage.log_house import FOLDER, KEY, STARTS, OpenLog, numbered, open_log, path
+from tests.storage.test_transaction_index import write
 
 SMALL_SEGMENTS = TopicSettings(segment_bytes=400, index_interval_bytes=100)
 
@@ -84,15 +88,41 @@ async def test_appends_of_one_turn_of_the_loop_share_one_sync() -> None:
     assert disk.changes - before == 50 + 1
 
 
-async def test_under_flush_os_nobody_waits_and_a_count_or_a_time_can_ask_for_a_sync() -> None:
+def unsynced(disk: SimDisk) -> int:
+    return len(disk._now[FOLDER]["00000000000000000000.log"].pending)
+
+
+async def test_under_flush_os_the_batch_that_reaches_the_count_waits_for_the_sync_and_so_do_those_behind_it() -> None:
     disk = SimDisk()
     by_count = TopicSettings(flush_messages=4)
     opened = open_log(disk, after_crash=False, settings=by_count, flush_on_ack=False)
     assert opened.append(numbered(0)) is None
-    assert opened.append(numbered(2)) is None
+    reaches_it = opened.append(numbered(2))
+    behind_it = opened.append(numbered(4))
+    assert reaches_it is not None
+    assert behind_it is not None
+    assert opened.partition.high_watermark == 2
+    assert unsynced(disk) > 0
+    await reaches_it
+    await behind_it
+    assert unsynced(disk) == 0
+    assert opened.append(numbered(6)) is not None  # What waited was counted, too.
     await opened.log.settle()
-    assert disk._now[FOLDER]["00000000000000000000.log"].pending == []
+    assert opened.append(numbered(8)) is None
 
+
+async def test_a_marker_that_had_to_wait_is_settled_by_a_batch_that_had_not() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=TopicSettings(flush_messages=3), flush_on_ack=False)
+    await write(opened, 7, 0, count=2)
+    marker = Marker(7, 0, is_commit=True)
+    opened.partition.end_transaction(marker, NOW_MS, is_safe=False)
+    assert opened.partition.last_stable_offset == 0
+    opened.partition.advance(parse_header(batch()), NOW_MS, is_safe=True)
+    assert opened.partition.last_stable_offset == opened.partition.high_watermark == 4
+
+
+async def test_under_flush_os_nobody_waits_and_a_time_can_ask_for_a_sync() -> None:
     disk = SimDisk()
     opened = open_log(disk, after_crash=False, settings=TopicSettings(flush_ms=1_000), flush_on_ack=False)
     assert opened.append(numbered(0)) is None

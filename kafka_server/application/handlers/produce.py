@@ -3,7 +3,7 @@
 Behaviour
     Every partition is answered on its own, in the order of the request. Under acks=0 there is no response; if a
     partition fails then, the connection is closed, which is the only way left to tell. Under acks=-1 the response
-    waits until the store says that the batches are as safe as the flush policy promises; under acks=1 it does not.
+    waits until the store says that the batches are as safe as promised; under acks=1 for syncs of flush.messages only.
     Appending a batch that repeats one of the producer's last five answers success with the first offset.
 
 Version notes
@@ -212,7 +212,7 @@ class ProduceHandlers:
             appended.log_start_offset,
             _NO_RECORD_ERRORS,
         )
-        if appended.pending is not None and acks == -1:
+        if appended.pending is not None and (acks == -1 or (acks == 1 and replica.topic.settings.syncs_by_count)):
             pending.append((answer, appended.pending))
         return answer
 

@@ -60,6 +60,7 @@ class DiskPartitionLog:
         "_dirty",
         "_dropping",
         "_epoch_written",
+        "_flushing",
         "_folder_dirty",
         "_loop",
         "_opened_at",
@@ -94,6 +95,8 @@ class DiskPartitionLog:
         self._epoch_written = -1
         self._unflushed = 0
         self._unflushed_timer = False
+        self._flushing: asyncio.Future[None] | None = None
+        """The newest sync that a count of records asked for, while it is under way."""
         self.is_retired = False
         self._opened_at = (partition.log_start_offset, partition.log_end_offset)
         self.is_as_stored = False
@@ -124,8 +127,7 @@ class DiskPartitionLog:
         if self._around.flush_on_ack:
             return self._committer.join()
         self._unflushed += last_offset - base_offset + 1
-        self._flush_by_interval()
-        return None
+        return self._flush_by_interval()
 
     def _is_old(self, segment: Segment, max_timestamp: int, now_ms: int) -> bool:
         """Whether the segment's time is over (segment.ms): by the records' own clock where they have one."""
@@ -176,15 +178,21 @@ class DiskPartitionLog:
         path = os.path.join(self.folder, names.LEADER_EPOCHS)
         self._chores.append(lambda: write_epochs(self._around.disk, path, epochs))
 
-    def _flush_by_interval(self) -> None:
-        """log.flush.interval.messages and .ms, for those who ask for more than the page cache."""
+    def _flush_by_interval(self) -> Awaitable[None] | None:
+        """log.flush.interval.messages and .ms, for those who ask for more than the page cache.
+
+        As in Kafka, the batch that reaches the count waits for the sync, and what comes meanwhile waits with it.
+        """
         settings = self._topic.settings
         if self._unflushed >= settings.flush_messages:
             self._unflushed = 0
-            self._committer.join()
+            self._flushing = self._committer.join()
         elif settings.flush_ms < 2**62 and not self._unflushed_timer:
             self._unflushed_timer = True
             self._around.clock.call_later(settings.flush_ms, self._flush_now)
+        if self._flushing is not None and self._flushing.done():
+            self._flushing = None
+        return self._flushing
 
     def _flush_now(self) -> None:
         self._unflushed_timer = False
