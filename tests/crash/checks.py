@@ -200,6 +200,16 @@ def refused(evidence: Evidence) -> Iterator[str]:
             yield f"{event['worker']} sent {event['values'][0]} and got code {event['code']}"
 
 
+def exit_code(evidence: Evidence) -> Iterator[str]:
+    """The broker ends when it is told to, with 0, and when a sync fails, with 5 - and at no other time."""
+    for event in evidence.history.of("note", "exit-code"):
+        if event["code"] != event["wanted"]:
+            said, wanted = (
+                f"ended with {code}" if code is not None else "ran on" for code in (event["code"], event["wanted"])
+            )
+            yield f"after {event['after']} at {event['t']} the broker {said}; it should have {wanted}"
+
+
 CHECKS: dict[str, Callable[[Evidence], Iterator[str]]] = {
     "lost-write": lost_write,
     "inconsistent-offset": inconsistent_offset,
@@ -212,6 +222,7 @@ CHECKS: dict[str, Callable[[Evidence], Iterator[str]]] = {
     "deleted-records": deleted_records,
     "fencing": fencing,
     "refused": refused,
+    "exit-code": exit_code,
 }
 
 

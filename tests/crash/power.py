@@ -18,6 +18,7 @@ from pathlib import Path
 
 _SHUTDOWN = 0x8004587D  # _IOR('X', 125, u32)
 _WITHOUT_FLUSH = 2
+_BALLAST = "ballast"
 SIZE_MIB = {"ext4": 1024, "xfs": 1024}
 
 
@@ -59,6 +60,22 @@ class PowerSupply:
     def restore(self) -> None:
         """Mounts the image; the file system replays its own journal."""
         _run("mount", "-o", "loop", str(self._image), str(self.mount_point))
+
+    def fill(self) -> None:
+        """Takes all room that is left."""
+        with (self.mount_point / _BALLAST).open("wb") as file:
+            # A file system needs some of what it calls free for itself, so the pieces get smaller towards the end.
+            piece, taken = 2**28, 0
+            while piece >= 2**12:
+                try:
+                    os.posix_fallocate(file.fileno(), taken, piece)
+                except OSError:
+                    piece //= 2
+                else:
+                    taken += piece
+
+    def make_room(self) -> None:
+        (self.mount_point / _BALLAST).unlink(missing_ok=True)
 
     def close(self) -> None:
         if os.path.ismount(self.mount_point):

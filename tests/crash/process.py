@@ -11,18 +11,41 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.crash import bad_disk
+
 READY = "Kafka Server started"
 START_SECONDS_MAX = 60.0
+SETTINGS = (
+    "log.segment.bytes=1048576",
+    "auto.create.topics.enable=false",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
+    # Groups: members die often here, and those that are left should not wait for long.
+    "group.initial.rebalance.delay.ms=0",
+    "group.min.session.timeout.ms=1000",
+    "group.consumer.min.session.timeout.ms=1000",
+    "group.consumer.session.timeout.ms=3000",
+    "group.consumer.min.heartbeat.interval.ms=100",
+    "group.consumer.heartbeat.interval.ms=300",
+)
 
 
 class Target:
     """Start, kill, stop, continue. The port and the data folder stay the same over restarts."""
 
     def __init__(
-        self, folder: Path, data: Path, *, flush: str = "ack", module: Sequence[str] = ("kafka_server",)
+        self,
+        folder: Path,
+        data: Path,
+        *,
+        flush: str = "ack",
+        module: Sequence[str] = ("kafka_server",),
+        advertised_port: int | None = None,
     ) -> None:
         self.port = free_port()
         self._log_path = folder / "broker.log"
+        self._order_path = folder / "disk-order"
+        self._log_offset = 0
+        """Where the log of the present process begins."""
         self._command = [
             sys.executable,
             "-m",
@@ -30,45 +53,61 @@ class Target:
             "start",
             "--listeners",
             f"PLAINTEXT://127.0.0.1:{self.port}",
+            "--advertised-listeners",
+            f"PLAINTEXT://127.0.0.1:{advertised_port or self.port}",
             "--log-dirs",
             str(data),
-            "--override",
-            f"flush={flush}",
-            "--override",
-            "log.segment.bytes=1048576",
-            "--override",
-            "auto.create.topics.enable=false",
-            "--override",
-            "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
+            *(word for setting in (f"flush={flush}", *SETTINGS) for word in ("--override", setting)),
         ]
         self.process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
         """Starts the process without waiting for it."""
+        self._log_offset = self._log_path.stat().st_size if self._log_path.exists() else 0
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", bad_disk.CONTROL: str(self._order_path)},
             )
 
     def start(self) -> float:
         """Starts and waits until it is ready; returns the seconds that took. Raises RuntimeError."""
         began = time.monotonic()
-        offset = self._log_path.stat().st_size if self._log_path.exists() else 0
         self.begin()
         assert self.process is not None
         while time.monotonic() - began < START_SECONDS_MAX:
-            with self._log_path.open("rb") as log:
-                log.seek(offset)
-                if READY.encode() in log.read():
-                    return time.monotonic() - began
+            if self.is_ready:
+                return time.monotonic() - began
             if self.process.poll() is not None:
                 raise RuntimeError(f"the broker ended with {self.process.returncode}: {self.log_tail()}")
             time.sleep(0.01)
         raise RuntimeError(f"the broker was not ready within {START_SECONDS_MAX:.0f} s: {self.log_tail()}")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the present process has said that it serves."""
+        with self._log_path.open("rb") as log:
+            log.seek(self._log_offset)
+            return READY.encode() in log.read()
+
+    def order(self, failure: str | None) -> None:
+        """Tells the disk of a broker that runs as ``tests.crash.bad_disk`` how to fail; None: not any more."""
+        if failure is None:
+            self._order_path.unlink(missing_ok=True)
+        else:
+            self._order_path.write_text(failure, encoding="ascii")
+
+    def wait(self, seconds_max: float) -> bool:
+        """Whether the process ends by itself within that time."""
+        assert self.process is not None
+        try:
+            self.process.wait(seconds_max)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

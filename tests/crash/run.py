@@ -13,10 +13,11 @@ from kafka_protocol.messages.create_topics import CreatableTopic, CreateTopicsRe
 
 from tests.crash import transaction_checks, transaction_workers, workers
 from tests.crash.checks import Evidence, judge, summary
+from tests.crash.connections import Connections
 from tests.crash.faults import Faults
 from tests.crash.history import History
 from tests.crash.power import PowerSupply
-from tests.crash.process import Target
+from tests.crash.process import Target, free_port
 from tests.crash.transaction_checks import TransactionEvidence, judge_transactions
 from tests.crash.wire_client import Lost, StoredRecord, WireClient
 
@@ -32,7 +33,7 @@ class Options:
     power: str | None = None
     """File system for power cuts, or None for none."""
     flush: str = "ack"
-    module: Sequence[str] = ("kafka_server",)
+    module: Sequence[str] = ("tests.crash.bad_disk",)
     faults_min: int = 0
     """The run goes on, beyond its seconds if need be, until this many faults have struck."""
     faults: Sequence[str] = ()
@@ -61,11 +62,13 @@ def run(options: Options) -> Outcome:
     history = History(options.folder / f"history-{options.seed}.jsonl")
     power = PowerSupply(options.folder, options.power) if options.power else None
     data = power.mount_point / "data" if power else options.folder / "data"
-    target = Target(options.folder, data, flush=options.flush, module=options.module)
-    faults = Faults(target, history, options.seed, power, options.faults)
+    proxy_port = free_port()
+    target = Target(options.folder, data, flush=options.flush, module=options.module, advertised_port=proxy_port)
+    connections = Connections(target.port, proxy_port)
+    faults = Faults(target, history, options.seed, connections, power, options.faults)
     try:
         target.start()
-        evidence, transactions = asyncio.run(_attack(options, target, faults, history))
+        evidence, transactions = asyncio.run(_attack(options, connections, faults, history))
         evidence.power_was_cut = faults.counts.get("power-cut", 0) > 0
         violations = {**judge(evidence), **judge_transactions(transactions)}
     except (TimeoutError, RuntimeError) as stuck:
@@ -81,15 +84,16 @@ def run(options: Options) -> Outcome:
 
 
 async def _attack(
-    options: Options, target: Target, faults: Faults, history: History
+    options: Options, connections: Connections, faults: Faults, history: History
 ) -> tuple[Evidence, TransactionEvidence]:
     stop = asyncio.Event()
-    setting = workers.Setting(target.port, options.seed, history, stop)
+    await connections.open()
+    setting = workers.Setting(connections, options.seed, history, stop)
     await _create_topics(setting)
     tasks = [asyncio.create_task(work) for work in _workload(setting)]
     deadline = time.monotonic() + options.seconds
     loop = asyncio.get_running_loop()
-    while time.monotonic() < deadline or sum(faults.counts.values()) < options.faults_min:
+    while time.monotonic() < deadline or faults.struck < options.faults_min:
         await asyncio.sleep(faults.pause_s(*options.pause_s))
         _raise_first(tasks)
         await loop.run_in_executor(None, faults.strike)
@@ -100,7 +104,9 @@ async def _attack(
         if isinstance(result, BaseException):
             raise result
     evidence = await _read_everything(setting, options.heal_s)
-    return evidence, await _read_transactions(setting, options.heal_s)
+    transactions = await _read_transactions(setting, options.heal_s)
+    await connections.close()
+    return evidence, transactions
 
 
 def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:

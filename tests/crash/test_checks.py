@@ -124,6 +124,14 @@ def test_an_idempotent_batch_is_never_refused(evidence: Evidence) -> None:
     assert "refused" in violated(evidence)
 
 
+@pytest.mark.parametrize(("after", "code", "wanted"), [("EIO", None, 5), ("ENOSPC", 5, None), ("SIGTERM", 1, 0)])
+def test_a_broker_that_ends_otherwise_than_it_should_is_noticed(
+    evidence: Evidence, after: str, code: int | None, wanted: int | None
+) -> None:
+    evidence.history.add("note", "faults", "exit-code", after=after, code=code, wanted=wanted)
+    assert "exit-code" in violated(evidence)
+
+
 def test_every_check_has_an_example_here() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in CHECKS if f'"{name}" in violated' not in text] == []

@@ -80,6 +80,11 @@ class WireClient:
             raise AssertionError(f"answer {correlation_id} came for request {self._correlation_id}")
         return answer.decode(frame, version, 5 if flexible else 4)
 
+    @property
+    def writer(self) -> asyncio.StreamWriter | None:
+        """The open connection, for whoever wants to break it."""
+        return self._streams[1] if self._streams is not None else None
+
     def drop(self) -> None:
         """Closes the connection; the next call opens another."""
         if self._streams is not None:

@@ -42,6 +42,7 @@ from kafka_protocol.messages.produce import (
     TopicProduceData,
 )
 
+from tests.crash.connections import Connections
 from tests.crash.history import History, identity, make_value
 from tests.crash.wire_client import Lost, StoredRecord, WireClient, build_batch, read_batches
 
@@ -64,13 +65,13 @@ RETRIABLE = frozenset({3, 5, 6, 7, 13, 14, 15, 16, 19, 56})
 class Setting:
     """What all workers share."""
 
-    port: int
+    connections: Connections
     seed: int
     history: History
     stop: asyncio.Event
 
     def client(self, name: str) -> WireClient:
-        return WireClient(self.port, name)
+        return self.connections.client(name)
 
     def rng(self, name: str) -> random.Random:
         return random.Random(f"{self.seed}/{name}")
@@ -364,6 +365,7 @@ async def deleter(setting: Setting) -> None:
             result = answer.responses[0].partition_responses[0]
             if result.error_code:
                 history.add("fail", name, "send", code=result.error_code, **facts)
+                await asyncio.sleep(0.05)
                 continue
             history.add("ok", name, "send", offset=result.base_offset, **facts)
             ends[partition] = result.base_offset + len(values)
