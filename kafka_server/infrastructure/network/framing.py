@@ -28,6 +28,8 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
+from kafka_server.infrastructure.unfilled_memory import lengthen
+
 SCRATCH_SIZE: Final = 64 * 1024
 """Bytes of one read into the shared buffer. Larger would save system calls on tiny requests only, and copy more of each
 large one: what is read here is copied once more, what is read into a frame's own buffer is not."""
@@ -49,7 +51,6 @@ SUSPICIOUS_SIZE: Final = 16 * 1024 * 1024
 TLS hello 352 MiB, which a generous socket.request.max.bytes would let pass."""
 
 _SIZE = Struct(">I").unpack_from
-_ZEROS = memoryview(bytes(1024 * 1024))
 
 _OTHER_PROTOCOLS: Final = {
     b"GET ": "an HTTP request",
@@ -170,10 +171,8 @@ class FrameReader:
             return self._view[len(carry) :]
         # Growing happens here and not in ``received``, because asyncio's own loop still holds its view of the buffer
         # while it tells us how much was received, and a bytearray with a view on it cannot be resized.
-        missing = self._capacity - len(frame)
-        while missing > 0:
-            frame += _ZEROS[:missing]
-            missing = self._capacity - len(frame)
+        if len(frame) < self._capacity:
+            lengthen(frame, self._capacity)
         return memoryview(frame)[self._filled :]
 
     def received(self, count: int) -> None:
