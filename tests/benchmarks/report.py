@@ -1,16 +1,17 @@
 """Tables of benchmark results.
 
-Owns: how a table is shown: by rich on a terminal, as plain Markdown in a pipe or a file.
+Owns: how a table, and progress towards it, is shown: by rich on a terminal, as plain Markdown in a pipe or a file.
 Must never know: what was measured.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import platform
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,28 @@ def show(table: Table) -> None:
     console.print(rich_table)
     for note in table.notes:
         console.print(f"- {note}", style="dim")
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """Yields a function to call before each step. Draws on a terminal only: a pipe gets the tables and nothing else."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    shown = (TextColumn("{task.description:50}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*shown, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=total)
+        started = False
+
+        def step(text: str) -> None:
+            nonlocal started
+            bar.update(task, description=text, advance=1 if started else 0)
+            started = True
+
+        yield step
 
 
 def replace_between(path: Path, marker: str, text: str) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -29,32 +28,10 @@ from tests.benchmarks.broker.workloads import (
     start_and_stop,
     throughput,
 )
-from tests.benchmarks.report import Table, machine, markdown, replace_between, show
+from tests.benchmarks.report import Table, machine, markdown, progress, replace_between, show
 
 LATENCY_RUNS = ("produce_latency", "end_to_end_latency")
 PARTS = ("throughput", "latency", "start", "connections")
-
-
-@contextlib.contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """Yields a function to call before each step. Draws on a terminal only: a pipe gets the tables and nothing else."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    shown = (TextColumn("{task.description:50}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*shown, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=total)
-        started = False
-
-        def step(text: str) -> None:
-            nonlocal started
-            bar.update(task, description=text, advance=1 if started else 0)
-            started = True
-
-        yield step
 
 
 class Run:
