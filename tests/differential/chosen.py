@@ -12,10 +12,15 @@ from collections.abc import Iterable
 CHOSEN = {
     # What one node without ZooKeeper, replicas or plugins has not, or has in another way.
     r".*min\.insync\.replicas.*": "eligible leader replicas set a dynamic default in Kafka",
+    r"AlterConfigs .*responses\[\]\.error_code: 40, 0": "they forbid Kafka to replace the settings of all brokers",
     r"ApiVersions .*api_keys\[\d+\]: only theirs": "APIs that we do not serve yet",
     r"ApiVersions .*api_keys\[7[12]\]: only ours": "Apache Kafka offers telemetry to those who install a plugin",
     r"ApiVersions .*api_keys\[\d+\]\.m(in|ax)_version": "we serve from v0 on, and leave out unstable versions",
     r"ApiVersions .*(supported|finalized)_features\[.*\]: only theirs": "features that we do not have yet",
+    r"DescribeConfigs .*\[(advertised|controller|inter|listener|log\.dir|process)[^]]*\]\.(val|con|syn)": "how they are run",
+    r"DescribeConfigs .*\[(offsets\.topic|share\.coord|transaction\.state)[^]]*\]\.(value|config|syn)": "the same",
+    r"DescribeConfigs .*\[group\.initial\.rebalance\.delay\.ms\]\.(config_source|syn)": "0 is our default",
+    r"DescribeConfigs .*\[(cluster\.id|flush|log\.level|metrics\..*|ready\.file|shutdown\..*|storage)\]: only o": "ours alone",
     r"DescribeLogDirs .*(total|usable)_bytes": "our broker here keeps everything in memory",
     r"DescribeQuorum .*(epoch|high_watermark|log_end_offset)": "metadata is no replicated log here",
     r"DescribeQuorum .*timestamp": "a moment",
@@ -26,6 +31,7 @@ CHOSEN = {
     r"IncrementalAlterConfigs .*responses\[unknown-operation\]\.error_code: -1, 42": "an operation that is not known",
     r"Metadata v1[23]: topics\[\]\.error_code: -1, 42": "a null name without id",
     r"Metadata v13: error_code: -1, 42": "the same",
+    r"(Create|Delete|Describe)Acls .*'hung up'": "Kafka hangs up on an unknown kind of resource; we say what is true",
     # Where Kafka keeps a list in a hash map, so that its order says nothing. Ours is the request's, or by name.
     r"CreateTopics .*topics: order": "a hash map",
     r"CreatePartitions .*results: order": "a hash map",

@@ -8,7 +8,6 @@ from typing import Any
 
 UNLIKE = {
     "error_message": "our words",
-    "documentation": "our words",
     "cluster_id": "drawn at random",
     "finalized_features_epoch": "an offset of Kafka's metadata log",
     "host": "each has its own address",
@@ -16,6 +15,8 @@ UNLIKE = {
     "unknown_tagged_fields": "no part of the answer",
 }
 """Fields that two brokers never have in common, with the reason."""
+TOLD_OR_NOT = ("documentation",)
+"""Fields of which only the presence is compared: the words are our own."""
 NAMES = (
     *("name", "topic", "topic_name", "api_key", "resource_name", "partition_index", "index", "partition", "user"),
     *("partition_id", "transactional_id", "group_id", "key"),
@@ -26,7 +27,8 @@ NAMES = (
 def plain(value: Any) -> Any:
     """Messages as dicts without ``UNLIKE``; of topic ids only whether there is one."""
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name not in UNLIKE}
+        found = {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name not in UNLIKE}
+        return {name: bool(item) if name in TOLD_OR_NOT else item for name, item in found.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, bytes) and len(value) == 16:

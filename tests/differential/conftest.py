@@ -13,13 +13,15 @@ from tests.peers import PeerMissingError, jvm, skip_or_fail
 from tests.peers.apache_kafka import ApacheKafka
 
 Pair = tuple[RawClient, RawClient]
+IMPATIENT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
+"""So that nobody waits for ten seconds until Kafka looks for transactions that took too long."""
 
 
 @contextmanager
 def apache_kafka(version: str) -> Iterator[RawClient]:
     """Skips the test where that release is missing, or fails it where peers are promised."""
     try:
-        kafka = ApacheKafka(version).start()
+        kafka = ApacheKafka(version, properties=IMPATIENT).start()
     except PeerMissingError as missing:
         skip_or_fail(missing)
         raise
@@ -38,7 +40,7 @@ def theirs() -> Iterator[RawClient]:
 
 @pytest.fixture(scope="session")
 def ours() -> Iterator[RawClient]:
-    with threaded_broker() as broker, RawClient(broker.bootstrap) as client:
+    with threaded_broker(**IMPATIENT) as broker, RawClient(broker.bootstrap) as client:
         yield client
 
 

@@ -35,14 +35,16 @@ def create(*topics: Any, versions: Iterable[int] = (7,), validate_only: bool = F
     return Step(request, CreateTopicsResponse, versions, settles=True)
 
 
-def describe(*resources: tuple[int, str, list[str] | None], versions: Iterable[int] = (4,)) -> Step:
+def describe(
+    *resources: tuple[int, str, list[str] | None], versions: Iterable[int] = (4,), documentation: bool = False
+) -> Step:
     listed = [
         dc.DescribeConfigsResource(resource_type=kind, resource_name=name, configuration_keys=keys)
         for kind, name, keys in resources
     ]
-    return Step(
-        dc.DescribeConfigsRequest(resources=listed, include_synonyms=True), dc.DescribeConfigsResponse, versions
-    )
+    fields = {"include_documentation": True} if documentation else {}
+    request = dc.DescribeConfigsRequest(resources=listed, include_synonyms=True, **fields)
+    return Step(request, dc.DescribeConfigsResponse, versions)
 
 
 def alter(kind: int, name: str, *changes: tuple[str, int, str | None], validate_only: bool = False) -> Step:
@@ -253,7 +255,7 @@ def test_topics_go(theirs: RawClient, ours: RawClient) -> None:
     )
 
 
-TOPIC, BROKER, LOGGER, GROUP = 2, 4, 8, 32
+TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
 
 
@@ -294,6 +296,9 @@ def test_configs_of_topics(theirs: RawClient, ours: RawClient) -> None:
         replace(TOPIC, "configured", ("segment.ms", None)),
         replace(TOPIC, "configured", ("segment.ms", "1"), ("segment.ms", "2")),
         replace(TOPIC, "nope", ("segment.ms", "1")),
+        replace(BROKER, ""),
+        replace(BROKER, "", ("message.max.bytes", "x")),
+        replace(BROKER, "2", ("message.max.bytes", "1")),
     )
 
 
@@ -326,6 +331,45 @@ def test_configs_of_brokers(theirs: RawClient, ours: RawClient) -> None:
         describe((BROKER, "2", None), (BROKER, "x", None), (3, "1", None)),
         alter(BROKER, "", ("message.max.bytes", DELETE, None), ("log.retention.ms", DELETE, None)),
         alter(BROKER, "", ("log.cleanup.policy", DELETE, None)),
+    )
+
+
+def test_configs_that_cannot_be_described(theirs: RawClient, ours: RawClient) -> None:
+    keys = ["retention.ms"]
+    compare(
+        theirs,
+        ours,
+        create(wanted("described", 1, 1)),
+        *(
+            describe(*asked, versions=range(1, 5))
+            for asked in (
+                [],
+                [(TOPIC, "described", [])],
+                [(TOPIC, "described", ["nope", ""])],
+                [(TOPIC, "nope", keys), (TOPIC, "bad!", keys), (TOPIC, "", keys)],
+                [(TOPIC, "described", keys), (TOPIC, "described", None)],
+                [(BROKER, "2", None), (BROKER, "x", None), (BROKER, "1", ["nope"])],
+                [(LOGGER, "2", None), (LOGGER, "", None), (LOGGER, "1", ["nope"])],
+                [(METRICS, "nope", None), (METRICS, "", None), (GROUP, "nope", ["nope"])],
+                [(TOPIC, "described", keys), (3, "1", keys)],
+                [(0, "", None)],
+                [(-1, "described", keys)],
+            )
+        ),
+        *(
+            describe(asked, versions=[3, 4], documentation=True)
+            for asked in ((TOPIC, "described", keys), (BROKER, "1", ["message.max.bytes"]))
+        ),
+    )
+
+
+def test_all_configs_of_a_broker(theirs: RawClient, ours: RawClient) -> None:
+    """Types, sensitivity, sources and what may be changed; values as far as they do not say where a broker lives."""
+    compare(
+        theirs,
+        ours,
+        *(describe((BROKER, "1", None), versions=[version], documentation=True) for version in (3, 4)),
+        *(describe((BROKER, name, None), versions=range(1, 5)) for name in ("1", "")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -10,6 +11,12 @@ from kafka_protocol.messages import describe_configs as dc
 from kafka_protocol.messages import describe_quorum as dq
 from kafka_protocol.messages import incremental_alter_configs as iac
 from kafka_protocol.messages import list_partition_reassignments as lpr
+from kafka_protocol.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from kafka_protocol.messages.consumer_group_describe import ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse
+from kafka_protocol.messages.consumer_group_heartbeat import (
+    ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+)
 from kafka_protocol.messages.create_acls import AclCreation, CreateAclsRequest, CreateAclsResponse
 from kafka_protocol.messages.create_delegation_token import (
     CreatableRenewers,
@@ -23,12 +30,15 @@ from kafka_protocol.messages.describe_delegation_token import (
     DescribeDelegationTokenRequest,
     DescribeDelegationTokenResponse,
 )
+from kafka_protocol.messages.describe_groups import DescribeGroupsRequest, DescribeGroupsResponse
 from kafka_protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse, TopicPartitions
 from kafka_protocol.messages.expire_delegation_token import (
     ExpireDelegationTokenRequest,
     ExpireDelegationTokenResponse,
 )
+from kafka_protocol.messages.find_coordinator import FindCoordinatorRequest, FindCoordinatorResponse
 from kafka_protocol.messages.list_config_resources import ListConfigResourcesRequest, ListConfigResourcesResponse
+from kafka_protocol.messages.list_groups import ListGroupsRequest, ListGroupsResponse
 from kafka_protocol.messages.renew_delegation_token import RenewDelegationTokenRequest, RenewDelegationTokenResponse
 from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
 from kafka_protocol.messages.update_features import FeatureUpdateKey, UpdateFeaturesRequest, UpdateFeaturesResponse
@@ -57,7 +67,10 @@ def test_no_election_is_needed_on_one_node(theirs: RawClient, ours: RawClient) -
         Step(ElectLeadersRequest(topic_partitions=asked), ElectLeadersResponse, range(3)),
         Step(ElectLeadersRequest(topic_partitions=[]), ElectLeadersResponse, range(3)),
         Step(ElectLeadersRequest(topic_partitions=asked, election_type=1), ElectLeadersResponse, [1, 2]),
-        Step(ElectLeadersRequest(topic_partitions=asked[:1], election_type=7), ElectLeadersResponse, [1, 2]),
+        *(
+            Step(ElectLeadersRequest(topic_partitions=of, election_type=7), ElectLeadersResponse, [1, 2])
+            for of in (asked[:1], asked[2:3], [], None)
+        ),
     )
 
 
@@ -75,8 +88,8 @@ def test_partitions_stay_where_they_are(theirs: RawClient, ours: RawClient) -> N
         request = apr.AlterPartitionReassignmentsRequest(topics=topics, **fields)
         return Step(request, apr.AlterPartitionReassignmentsResponse, versions)
 
-    def listed(names: list[str] | None) -> Step:
-        topics = names and [lpr.ListPartitionReassignmentsTopics(name=name, partition_indexes=[0, 7]) for name in names]
+    def listed(names: list[str] | None, indexes: tuple[int, ...] = (0, 7)) -> Step:
+        topics = names and [lpr.ListPartitionReassignmentsTopics(name=n, partition_indexes=[*indexes]) for n in names]
         return Step(lpr.ListPartitionReassignmentsRequest(topics=topics), lpr.ListPartitionReassignmentsResponse, [0])
 
     moves: list[list[int] | None] = [[1], None, [2], [1, 1], [], [1, 2], [-1]]
@@ -91,18 +104,24 @@ def test_partitions_stay_where_they_are(theirs: RawClient, ours: RawClient) -> N
         listed(None),
         listed([]),
         listed(["move", "nope"]),
+        listed(["bad!", "", "move", "move"]),
+        listed(["move"], indexes=(-1, 0, 0)),
+        listed(["move"], indexes=()),
+        reassign(versions=[1], may_grow=False),
     )
 
 
-def test_levels_of_features(theirs: RawClient, ours: RawClient) -> None:
-    def update(versions: Iterable[int], *levels: tuple[str, int], kind: int = 1, validate_only: bool = False) -> Step:
-        listed = [
-            FeatureUpdateKey(feature=name, max_version_level=level, **({} if kind == 1 else {"upgrade_type": kind}))
-            for name, level in levels
-        ]
-        fields = {"validate_only": True} if validate_only else {}
-        return Step(UpdateFeaturesRequest(feature_updates=listed, **fields), UpdateFeaturesResponse, versions)
+def update(versions: Iterable[int], *levels: tuple[str, int], kind: int = 1, validate_only: bool = False) -> Step:
+    listed = [
+        FeatureUpdateKey(feature=name, max_version_level=level, **({} if kind == 1 else {"upgrade_type": kind}))
+        for name, level in levels
+    ]
+    fields = {"validate_only": True} if validate_only else {}
+    request = UpdateFeaturesRequest(feature_updates=listed, **fields)
+    return Step(request, UpdateFeaturesResponse, versions, settles=True)
 
+
+def test_levels_of_features(theirs: RawClient, ours: RawClient) -> None:
     metadata = "metadata.version"
     compare(
         theirs,
@@ -112,9 +131,77 @@ def test_levels_of_features(theirs: RawClient, ours: RawClient) -> None:
         *(update([1, 2], (metadata, 32), kind=kind, validate_only=True) for kind in (1, 2, 3, 9)),
         *(update([1, 2], (metadata, 33), kind=kind, validate_only=True) for kind in (2, 3)),
         *(update(range(3), (name, 1)) for name in ("nope", "")),
+        update([1, 2], ("nope", 0), kind=2),
         update(range(3), (metadata, 33), ("nope", 1)),
         update(range(3), (metadata, 33), (metadata, 33)),
+        *(
+            update([1, 2], (name, level), kind=kind, validate_only=True)
+            for name in ("transaction.version", "group.version")
+            for level in (-1, 0, 1, 2, 3)
+            for kind in (1, 2, 3)
+        ),
     )
+
+
+def wake_coordinator(client: RawClient, group: str) -> None:
+    """Apache Kafka creates the topic of offsets when it is first asked for a coordinator."""
+    client.ask(FindCoordinatorRequest(coordinator_keys=[group]), FindCoordinatorResponse, 4)
+    deadline = time.monotonic() + 60
+    while client.ask(DescribeGroupsRequest(groups=[group]), DescribeGroupsResponse, 5).groups[0].error_code in (
+        14,
+        15,
+        16,
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_features_below_their_highest_level(theirs: RawClient, ours: RawClient) -> None:
+    """Below transaction.version 2 brokers serve both protocols as before; it is the clients that choose the first."""
+    told = ApiVersionsRequest(client_software_name="a", client_software_version="1")
+    heartbeat = ConsumerGroupHeartbeatRequest(
+        group_id="levels",
+        member_id="m",
+        member_epoch=0,
+        rebalance_timeout_ms=1000,
+        subscribed_topic_names=[],
+        topic_partitions=[],
+    )
+    leaves = ConsumerGroupHeartbeatRequest(group_id="levels", member_id="m", member_epoch=-1)
+    described = ConsumerGroupDescribeRequest(group_ids=["levels", "nope", ""])
+
+    def by_group(answer: ConsumerGroupDescribeResponse) -> ConsumerGroupDescribeResponse:
+        answer.groups.sort(key=lambda group: group.group_id)
+        return answer
+
+    transactions, groups = "transaction.version", "group.version"
+    seen = (
+        Step(told, ApiVersionsResponse, [3, 4]),
+        Step(heartbeat, ConsumerGroupHeartbeatResponse, [1]),
+        Step(described, ConsumerGroupDescribeResponse, [0, 1], in_order=by_group),
+        Step(ListGroupsRequest(types_filter=["consumer"]), ListGroupsResponse, [5]),
+    )
+    for client in (theirs, ours):
+        wake_coordinator(client, "levels")
+    try:
+        compare(
+            theirs,
+            ours,
+            *seen,
+            update([2], (transactions, 1), kind=2),
+            *seen,
+            update([2], (transactions, 0), (groups, 0), kind=3),
+            *seen,
+            Step(leaves, ConsumerGroupHeartbeatResponse, [1]),
+            update([0], (transactions, 2), (groups, 1)),
+            *seen,
+            update([1], (groups, 1), (groups, 0), kind=2),
+            *seen,
+        )
+    finally:
+        for client in (theirs, ours):
+            step = update([2], (transactions, 2), (groups, 1))
+            assert client.ask(step.request, step.response_type, 2).error_code == 0
 
 
 def test_the_metadata_quorum(theirs: RawClient, ours: RawClient) -> None:
@@ -240,6 +327,12 @@ def test_without_authorizer_there_are_no_acls(theirs: RawClient, ours: RawClient
             for listed in ([entry, entry], [odd], [])
         ),
         *(Step(DeleteAclsRequest(filters=listed), DeleteAclsResponse, versions) for listed in ([matching] * 2, [])),
+        # Of a kind that is not known.
+        Step(
+            DescribeAclsRequest(resource_type_filter=0, operation=1, permission_type=1), DescribeAclsResponse, versions
+        ),
+        Step(CreateAclsRequest(creations=[AclCreation(resource_type=0)]), CreateAclsResponse, versions),
+        Step(DeleteAclsRequest(filters=[DeleteAclsFilter(operation=0)]), DeleteAclsResponse, versions),
     )
 
 
@@ -254,6 +347,8 @@ def test_delegation_tokens_are_not_for_plain_connections(theirs: RawClient, ours
         ours,
         *(create_token(version) for version in range(1, 4)),
         create_token(3, owner_principal_type="User", owner_principal_name="bob"),
+        create_token(3, owner_principal_type="User"),
+        create_token(3, owner_principal_name="bob"),
         Step(RenewDelegationTokenRequest(hmac=b"x"), RenewDelegationTokenResponse, [1, 2]),
         Step(ExpireDelegationTokenRequest(hmac=b"x"), ExpireDelegationTokenResponse, [1, 2]),
         *(

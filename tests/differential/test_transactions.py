@@ -34,6 +34,7 @@ from kafka_protocol.messages.metadata import MetadataRequest, MetadataResponse
 
 from kafka_server.domain.record_batch import TRANSACTIONAL, iterate_batches
 from tests.differential.compare import plain
+from tests.differential.conversation import topic_ids
 from tests.differential.raw_client import RawClient
 from tests.domain.batches import batch, patched
 from tests.domain.batches import messages as plain_messages
@@ -45,6 +46,8 @@ NOT_ENOUGH_REPLICAS = 19
 NOT_YET = {CONCURRENT_TRANSACTIONS, NOT_ENOUGH_REPLICAS, 5, 6, 14, 15, 16}
 """What passes by itself: a partition without a leader, a coordinator that wakes up, markers on their way."""
 AWAKE_SECONDS_MAX = 60
+OFFSETS_TOPIC = "__consumer_offsets"
+WRITTEN_MS = int(time.time() * 1000) - 60_000
 MODULES = (
     add_offsets_to_txn,
     add_partitions_to_txn,
@@ -91,6 +94,9 @@ class Play:
 
     def _settled(self, value: Any, name: str = "") -> Any:
         if isinstance(value, dict):
+            if value.get("topic") == OFFSETS_TOPIC:
+                # Which of its partitions has a group depends on how many there are.
+                return OFFSETS_TOPIC
             return {
                 key: self._settled(item, key)
                 for key, item in value.items()
@@ -98,6 +104,8 @@ class Play:
             }
         if isinstance(value, list):
             return sorted((self._settled(item) for item in value), key=str)
+        if name == "timestamp" and value > WRITTEN_MS + 1:
+            return "when the marker was written"
         if name == "producer_id":
             return self._ids.setdefault(value, f"#{len(self._ids)}")
         return value.replace(self.topic, "t") if isinstance(value, str) else value
@@ -127,7 +135,7 @@ class Play:
 
     def produce(self, who: tuple[int, int], sequence: int = 0, *, index: int = 0, version: int = 12) -> Any:
         data = batch(
-            *plain_messages(1, timestamp=1_700_000_000_000),
+            *plain_messages(1, timestamp=WRITTEN_MS),
             producer_id=who[0],
             producer_epoch=who[1],
             base_sequence=sequence,
@@ -154,6 +162,18 @@ class Play:
         for state in answer.transaction_states:
             state.topics = [topic for topic in state.topics if topic.topic == self.topic]
         self.ask(request, 0)
+
+    def wait_until_over(self) -> None:
+        """Until the broker has ended the transaction by itself."""
+        request = describe_transactions.DescribeTransactionsRequest([self.txn])
+        deadline = time.monotonic() + AWAKE_SECONDS_MAX
+        while self.ask(request, 0, note=False).transaction_states[0].transaction_state != "CompleteAbort":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        self.describe()
+
+    def topic_id(self) -> bytes:
+        return topic_ids(self._broker)[self.topic]
 
     def look(self) -> None:
         """What readers see of partition 0, and its producers."""
@@ -349,7 +369,7 @@ def test_producing_without_having_added(act: Callable[[Script], None], version: 
 
 
 @pytest.mark.parametrize("commit", [True, False])
-@pytest.mark.parametrize("version", range(6))
+@pytest.mark.parametrize("version", range(7))
 def test_offsets(act: Callable[[Script], None], version: int, commit: bool) -> None:
     def script(play: Play) -> None:
         who = play.init()
@@ -367,19 +387,106 @@ def test_offsets(act: Callable[[Script], None], version: int, commit: bool) -> N
     act(script)
 
 
+@pytest.mark.parametrize("version", range(5))
+def test_adding_offsets(act: Callable[[Script], None], version: int) -> None:
+    def script(play: Play) -> None:
+        who = play.init(version=4)
+
+        def add(producer: tuple[int, int] = who, txn: str = play.txn, group: str = play.group) -> None:
+            play.ask(add_offsets_to_txn.AddOffsetsToTxnRequest(txn, *producer, group), version)
+
+        add()
+        add()
+        add((who[0] + 1_000_000, 0))
+        add((who[0], who[1] + 5))
+        add((who[0], -1))
+        add(txn="never heard of")
+        add(txn="")
+        add(group="another")
+        add(group="")
+        play.describe()
+        play.end(who, True, version=3)
+        owner = play.init(version=4)
+        add(who)
+        add(owner)
+        play.describe()
+
+    act(script)
+
+
+def test_offsets_by_topic_id(act: Callable[[Script], None]) -> None:
+    """Version 6 of TxnOffsetCommit, whose topics may be given by an id that nobody has."""
+
+    def script(play: Play) -> None:
+        who = play.init()
+        places = [txn_offset_commit.TxnOffsetCommitRequestPartition(index, 7) for index in (0, 1)]
+        for topic_id in (play.topic_id(), b"n" * 16, bytes(16)):
+            topic = txn_offset_commit.TxnOffsetCommitRequestTopic(topic_id=topic_id, partitions=places)
+            play.ask(txn_offset_commit.TxnOffsetCommitRequest(play.txn, play.group, *who, topics=[topic]), 6)
+        play.end(who, True)
+        play.committed(stable=True)
+
+    act(script)
+
+
+def test_a_transaction_that_takes_too_long(act: Callable[[Script], None]) -> None:
+    def script(play: Play) -> None:
+        for commit in (True, False):
+            who = play.init(timeout_ms=300)
+            play.produce(who)
+            play.look()
+            play.wait_until_over()
+            play.look()
+            play.produce(who, 1)
+            play.end(who, commit)
+            play.describe()
+
+    act(script)
+
+
+def test_offsets_by_time_while_a_transaction_is_open(act: Callable[[Script], None]) -> None:
+    def script(play: Play) -> None:
+        def ask() -> None:
+            for isolation in (0, 1):
+                for timestamp in (-1, -2, -3, 0, WRITTEN_MS, WRITTEN_MS + 1):
+                    part = list_offsets.ListOffsetsPartition(partition_index=0, timestamp=timestamp)
+                    topics = [list_offsets.ListOffsetsTopic(play.topic, [part])]
+                    play.ask(list_offsets.ListOffsetsRequest(-1, isolation, topics), 7)
+
+        who = play.init()
+        play.produce(who)
+        ask()
+        who = play.end(who, False)
+        ask()
+        play.produce(who)
+        ask()
+        play.end(who, True)
+        ask()
+
+    act(script)
+
+
 def test_lists(act: Callable[[Script], None]) -> None:
     def script(play: Play) -> None:
         who = play.init()
         play.produce(who)
         pattern = play.txn
         for version, request in (
-            (0, list_transactions.ListTransactionsRequest(["Nonsense", "Ongoing"], [who[0]])),
+            (0, list_transactions.ListTransactionsRequest(["Nonsense", "Ongoing", "Nonsense", ""], [who[0]])),
+            (0, list_transactions.ListTransactionsRequest(["ongoing"], [who[0], who[0], -1])),
+            (0, list_transactions.ListTransactionsRequest(["Empty"], [who[0]])),
             (1, list_transactions.ListTransactionsRequest([], [who[0]], 1_000_000)),
+            (1, list_transactions.ListTransactionsRequest(["Nonsense"], [who[0]], -5)),
             (2, list_transactions.ListTransactionsRequest(transactional_id_pattern=pattern)),
-            (2, list_transactions.ListTransactionsRequest(transactional_id_pattern="((")),
+            (2, list_transactions.ListTransactionsRequest(transactional_id_pattern=pattern[:-1])),
+            (2, list_transactions.ListTransactionsRequest([], [who[0]], transactional_id_pattern="")),
+            (2, list_transactions.ListTransactionsRequest(["Nonsense"], transactional_id_pattern="((")),
         ):
             play.ask(request, version)
         play.ask(describe_transactions.DescribeTransactionsRequest(["never heard of", ""]), 0)
+        asked = [("bad!", [0, -1]), ("", [0]), ("nobody", [0]), (play.topic, [9, -1]), (play.topic, [])]
+        topics = [describe_producers.TopicRequest(name, indexes) for name, indexes in asked]
+        play.ask(describe_producers.DescribeProducersRequest(topics), 0)
 
     act(script)
 
