@@ -87,6 +87,12 @@ class AbortedTransactions:
             for column in (self._producer_ids, self._first_offsets, self._last_offsets, self._stable_offsets):
                 del column[:count]
 
+    def forget(self, entries: Iterable[AbortedTransaction]) -> None:
+        """Drops those of which compaction left nothing, not even the marker."""
+        gone = {entry.last_offset for entry in entries}
+        if gone:
+            self.load([entry for slot in range(len(self)) if (entry := self._entry(slot)).last_offset not in gone])
+
     def _entry(self, slot: int) -> AbortedTransaction:
         return AbortedTransaction(
             self._producer_ids[slot], self._first_offsets[slot], self._last_offsets[slot], self._stable_offsets[slot]

@@ -66,6 +66,9 @@ class Group:
 
     old: Sequence[Segment]
     new: Segment
+    gone: list[AbortedTransaction] = field(default_factory=list)
+    """Aborted transactions whose markers are not in the new segment. A reader that was told of one would wait for its
+    marker, and leave out what the same producer committed later."""
 
 
 @dataclass(slots=True)
@@ -115,13 +118,16 @@ def run_pass(
     try:
         for old in _groups([s for s in plan.segments if s.last_offset < clean_up_to], plan):
             new = Segment(disk, folder, old[0].base_offset, plan.index_interval_bytes, state=names.CLEANED)
-            groups.append(Group(old, new))
+            group = Group(old, new)
+            groups.append(group)
             new.truncate(0)
-            copier.copy(old, new, throttle)
+            markers = copier.copy(old, new, throttle)
             new.write_indexes()
             entries = [e for e in plan.aborted if old[0].base_offset <= e.last_offset <= old[-1].last_offset]
-            if entries:
-                disk.replace(new.path(names.TRANSACTION_INDEX), encode_transaction_index(entries))
+            group.gone.extend(e for e in entries if e.last_offset not in markers)
+            if len(group.gone) < len(entries):
+                left = [e for e in entries if e.last_offset in markers]
+                disk.replace(new.path(names.TRANSACTION_INDEX), encode_transaction_index(left))
             new.sync()
         disk.sync_folder(folder)
     except BaseException:
@@ -233,7 +239,9 @@ class _Copier:
         self._has_records: dict[int, bool] = {}
         """By producer: whether records of the transaction that it is in were kept."""
 
-    def copy(self, old: Sequence[Segment], new: Segment, throttle: Throttle) -> None:
+    def copy(self, old: Sequence[Segment], new: Segment, throttle: Throttle) -> set[int]:
+        """Returns the offsets of the markers that stay."""
+        markers: set[int] = set()
         for segment in old:
             for position, header in segment.headers():
                 batch = segment.batch(position, header)
@@ -246,9 +254,12 @@ class _Copier:
                 ):
                     kept = empty_batch(header) if not header.is_control else batch
                 if kept is not None:
+                    if header.is_control:
+                        markers.add(header.base_offset)
                     timestamp = int.from_bytes(memoryview(kept)[35:43], "big", signed=True)
                     new.append((kept,), len(kept), header.last_offset, timestamp, self._run.now_ms)
                 throttle.spent(header.size)
+        return markers
 
     def _kept(self, header: BatchHeader, batch: Buffer) -> Buffer | None:
         is_aborted = self._aborted.covers(header)

@@ -96,6 +96,8 @@ class Compactor:
         except cleaner.Abandoned:
             return not self._stopping
         except (OSError, DomainError) as error:
+            if isinstance(error, FileNotFoundError) and not set(plan.segments) <= set(one.log.segments()):
+                return not self._stopping  # retention was faster, and took files away that were still to be read
             log.warning("Compaction of %s-%d failed and is given up: %s", *one.key, error)
             self._broken.add(one.log)
         return True
@@ -117,6 +119,7 @@ class Compactor:
         is_whole = True
         for group in groups:
             if one.log.swap_in(group.old, group.new):
+                one.partition.aborted.forget(group.gone)
                 renamed = await loop.run_in_executor(self._thread, cleaner.put_in_place, disk, folder, group)
                 one.log.remove_later(renamed)
             else:  # retention was faster, or the topic is gone

@@ -256,6 +256,11 @@ class DiskPartitionLog:
         while True:
             try:
                 await self._loop.run_in_executor(self._around.readers, missing.fetch, fetched)
+            except OSError as error:
+                # Retention or compaction may have taken the files away; then the log reads from others by now.
+                if missing.segment in self._segments:
+                    raise StorageError(f"{self.folder} could not be read at offset {offset}: {error}") from error
+            try:
                 return self._read(offset, size_max, end_offset, fetched)
             except NotCached as more:
                 missing = more

@@ -39,13 +39,13 @@ class NotCached(Exception):
     """These bytes, or the segment's indexes, are not in memory; reading them would block the event loop."""
 
     def __init__(self, segment: Segment, position: int, size: int) -> None:
-        self._segment = segment
+        self.segment = segment
         self._position = position
         self._size = size
 
     def fetch(self, fetched: Fetched) -> None:
         """Brings them in. May wait for the device. Raises OSError."""
-        segment = self._segment
+        segment = self.segment
         segment.wake()
         if self._size:
             key = segment, self._position, self._size
