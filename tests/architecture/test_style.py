@@ -27,6 +27,7 @@ LONG_MODULES = {
     "kafka_server/domain/topic_pattern.py": "the grammar of one kind of expression",
     "kafka_server/infrastructure/network/connection.py": "the hot path of every request, without a call too many",
     "kafka_server/infrastructure/storage/log/partition_log.py": "what one log promises, from append to close",
+    "kafka_server/infrastructure/storage/log/segment.py": "one file and its indexes, and how they prove each other",
 }
 
 

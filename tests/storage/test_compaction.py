@@ -5,28 +5,31 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
 from kafka_server.domain.control_record import Marker, build_marker
 from kafka_server.domain.message import Message
-from kafka_server.domain.record_batch import iterate_batches, parse_header
+from kafka_server.domain.record_batch import BatchHeader, iterate_batches, parse_header
 from kafka_server.domain.records import RecordBatchBuilder, iterate_messages
 from kafka_server.domain.topic import TopicSettings
 from kafka_server.infrastructure.storage.log import cleaner
 from tests.crash.sim_disk import PowerCut, SimDisk
 from tests.domain.batches import CODECS, NOW_MS, batch
-from tests.storage.log_house import FOLDER, OpenLog, open_log
+from tests.storage.log_house import FOLDER, InlineExecutor, OpenLog, open_log
 
 DAY_MS = 86_400_000
 SETTINGS = TopicSettings(segment_bytes=500, index_interval_bytes=100, cleanup_compact=True)
 
 
-def keyed(*pairs: tuple[str, str | None], codec: int = 0) -> bytes:
+def keyed(*pairs: tuple[str, str | None], codec: int = 0, at_ms: int = NOW_MS) -> bytes:
     """A batch of records with these keys and values; None is a tombstone."""
     builder = RecordBatchBuilder(codec=codec)
     for at, (key, value) in enumerate(pairs):
-        builder.append(Message(key.encode(), None if value is None else value.encode(), (), NOW_MS + at))
+        builder.append(Message(key.encode(), None if value is None else value.encode(), (), at_ms + at))
     return builder.build(CODECS.compress)
 
 
@@ -209,6 +212,40 @@ async def test_records_of_aborted_transactions_go_and_do_not_hide_older_ones() -
     compact(disk, opened, plan_of(opened))
 
     assert [m for m in await messages_of(opened) if m[1] == "key"] == [(0, "key", "committed")]
+
+
+class AfterCompaction(InlineExecutor):
+    """Compacts the log once, right before the first work that it is given."""
+
+    compact: Callable[[], object] | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.compact is not None:
+            first, self.compact = self.compact, None
+            first()
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.mark.parametrize("at", range(0, 60, 7))
+async def test_a_search_that_compaction_overtakes_finds_what_is_in_the_new_segments(at: int) -> None:
+    disk, readers = SimDisk(), AfterCompaction()
+    opened = open_log(disk, after_crash=False, settings=SETTINGS, readers=readers)
+    for number in range(60):
+        await opened.append_all(keyed((f"k{number % 3}", "x" * (number % 7)), at_ms=NOW_MS + number))
+    end = opened.partition.log_end_offset
+    opened.partition.acknowledge(end)
+    for _ in range(2):
+        opened.log.rest()
+    readers.compact = lambda: compact(disk, opened, plan_of(opened))
+    found = await opened.log.find_batch(NOW_MS + at, 0, end)
+    left = [header async for header in headers_of(opened)]
+    assert len(left) < 60
+    assert parse_header(found) == next(header for header in left if header.max_timestamp >= NOW_MS + at)
+
+
+async def headers_of(opened: OpenLog) -> AsyncIterator[BatchHeader]:
+    for header, _ in iterate_batches(memoryview(await opened.content())):
+        yield header
 
 
 def two_passes(disk: SimDisk, opened: OpenLog) -> None:

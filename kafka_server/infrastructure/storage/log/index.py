@@ -42,21 +42,25 @@ class OffsetIndex:
         self._positions.append(position)
         self._offsets.append(last_offset - self._base_offset)
 
-    def around(self, offset: int) -> tuple[int, int]:
+    def around(self, offset: int) -> tuple[int, int, int]:
         """Two starts of batches: one at or before the batch that holds ``offset``, and a guess at that batch.
 
-        The guess is right when every batch has an entry, as large batches do; it is -1 when there is none.
+        Between them, the offset of the entry that says the first: its batch ends there, or before. The guess is right
+        when every batch has an entry, as large batches do; it is -1 when there is none.
         """
         relative = offset - self._base_offset
         offsets = self._offsets
         slot = bisect_left(offsets, relative)
         guess = self._positions[slot] if slot < len(offsets) else -1
-        return (self._positions[slot - 1] if slot else 0), guess
+        if not slot:
+            return 0, -1, guess
+        return self._positions[slot - 1], self._base_offset + offsets[slot - 1], guess
 
-    def boundary_at_or_below(self, position: int) -> int:
-        """The last batch start known to the index that is not beyond ``position``; 0 when there is none."""
+    def boundary_at_or_below(self, position: int) -> tuple[int, int]:
+        """The last batch start known to the index that is not beyond ``position``, and the offset which that batch ends
+        with, or before; (0, -1) when there is none."""
         slot = bisect_right(self._positions, position) - 1
-        return self._positions[slot] if slot >= 0 else 0
+        return (self._positions[slot], self._base_offset + self._offsets[slot]) if slot >= 0 else (0, -1)
 
     @property
     def last_offset(self) -> int:
@@ -114,10 +118,11 @@ class TimeIndex:
             self._offsets.append(offset - self._base_offset)
             self._timestamps.append(timestamp)
 
-    def offset_before(self, timestamp: int) -> int:
-        """Everything below the returned offset is older than ``timestamp``; searching may begin there."""
+    def entry_before(self, timestamp: int) -> tuple[int, int] | None:
+        """The last entry that is older than ``timestamp``: so is everything below its offset, and searching may begin
+        there. None when there is none."""
         slot = bisect_left(self._timestamps, timestamp) - 1
-        return self._base_offset + self._offsets[slot] if slot >= 0 else self._base_offset
+        return (self._timestamps[slot], self._base_offset + self._offsets[slot]) if slot >= 0 else None
 
     def entries(self) -> list[tuple[int, int]]:
         """(timestamp, offset), ascending."""

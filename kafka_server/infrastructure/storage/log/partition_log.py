@@ -260,6 +260,7 @@ class DiskPartitionLog:
                 # Retention or compaction may have taken the files away; then the log reads from others by now.
                 if missing.segment in self._segments:
                     raise StorageError(f"{self.folder} could not be read at offset {offset}: {error}") from error
+            missing.segment.settle()
             try:
                 return self._read(offset, size_max, end_offset, fetched)
             except NotCached as more:
@@ -267,18 +268,23 @@ class DiskPartitionLog:
             except OSError as error:
                 raise StorageError(f"{self.folder} could not be read at offset {offset}: {error}") from error
 
-    def find_batch(self, timestamp_ms: int | None, start_offset: int, end_offset: int) -> Awaitable[memoryview]:
-        segments = list(self._segments)
+    async def find_batch(self, timestamp_ms: int | None, start_offset: int, end_offset: int) -> memoryview:
+        def find(segments: list[Segment]) -> memoryview:
+            if timestamp_ms is None:
+                return search.newest(segments, start_offset, end_offset)
+            return search.first_since(segments, timestamp_ms, start_offset, end_offset)
 
-        def find() -> memoryview:
+        while True:
+            segments = list(self._segments)
             try:
-                if timestamp_ms is None:
-                    return search.newest(segments, start_offset, end_offset)
-                return search.first_since(segments, timestamp_ms, start_offset, end_offset)
+                return await self._loop.run_in_executor(self._around.readers, find, segments)
             except OSError as error:
-                raise StorageError(f"{self.folder} could not be searched: {error}") from error
-
-        return self._loop.run_in_executor(self._around.readers, find)
+                # Retention or compaction may have taken files away that were still to be searched.
+                if set(segments) <= set(self._segments):
+                    raise StorageError(f"{self.folder} could not be searched: {error}") from error
+            finally:
+                for segment in segments:
+                    segment.settle()
 
     # ---- dropping ----------------------------------------------------------------------------------------------------
 
@@ -368,6 +374,8 @@ class DiskPartitionLog:
         first = segments.index(old[0])
         if segments[first : first + len(old)] != list(old) or first + len(old) == len(segments):
             return False
+        for segment in old:
+            segment.is_replaced = True
         segments[first : first + len(old)] = [new]
         self._base_offsets[first : first + len(old)] = [new.base_offset]
         return True
@@ -397,12 +405,16 @@ class DiskPartitionLog:
         """Puts segments to rest that nobody read or appended to since the last call."""
         for segment in self._segments:
             if not segment.is_used:
-                segment.rest()
+                segment.rest(is_appended_to=segment is self._segments[-1])
             segment.is_used = False
 
     def close(self) -> None:
         """Makes everything durable, indexes and producers included; runs in a thread after the last append."""
-        if self.is_as_stored and self._opened_at == (self._partition.log_start_offset, self._partition.log_end_offset):
+        bounds = self._partition.log_start_offset, self._partition.log_end_offset
+        if self.is_as_stored and self._opened_at == bounds:
+            for segment in self._segments:
+                if segment.has_news_of_indexes:
+                    segment.write_indexes()
             return
         self.prepare_sync()()
         for segment in self._segments:

@@ -9,30 +9,41 @@ reader that goes through a segment from front to back is remembered by where it 
 
 A segment that is not appended to is at rest: its descriptor is closed and its indexes are on disk only. ``read`` raises
 ``NotCached`` for what is not in memory; whoever may wait then fetches exactly that, in another thread, and reads again.
+
+Indexes that come from disk are not believed: where they lead to has to be a batch that they can have meant, and what
+follows it a chain of batches. Else they are built anew (``_twin``), unless it is the log that is broken.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 
-from kafka_server.domain.record_batch import HEADER_SIZE, LENGTH_OVERHEAD, BatchHeader, parse_header
+from kafka_server.domain.record_batch import HEADER_SIZE, LENGTH_OVERHEAD, MAGIC, BatchHeader, parse_header
 from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.disk import EMPTY, Buffer, Disk, File
 from kafka_server.infrastructure.storage.log.index import OffsetIndex, TimeIndex
 
+log = logging.getLogger("kafka_server.log")
+
 RELATIVE_OFFSET_MAX = 2**31 - 1
 _SCAN_SIZE = 16 * 1024
 _MARKS_MAX = 32
-_FIRST_AND_DELTA = Struct(">q15xi")
-"""Base offset and last offset delta of a batch."""
+_WHAT_IT_HOLDS = Struct(">q8xb6xi")
+"""Base offset, magic and last offset delta of a batch."""
 
 Indexes = tuple[OffsetIndex, TimeIndex]
 Fetched = dict[tuple["Segment", int, int], memoryview]
 """Bytes that were fetched from a device for one read: by segment, position and size. Not by the segment's base offset:
 compaction may put another one with the same in its place while bytes are fetched."""
+
+
+class Untrue(Exception):
+    """An index says something that the log contradicts."""
 
 
 class NotCached(Exception):
@@ -52,6 +63,16 @@ class NotCached(Exception):
             fetched[key] = segment.file.read(self._position, self._size)
 
 
+class NotTrue(NotCached):
+    """The segment's indexes are wrong: others have to be made of the whole log file."""
+
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment, 0, 0)
+
+    def fetch(self, fetched: Fetched) -> None:
+        self.segment.rebuild_indexes()
+
+
 class Segment:
     """A run of batches from ``base_offset`` on. Only the newest segment of a log is appended to."""
 
@@ -61,14 +82,17 @@ class Segment:
         "_file",
         "_indexes",
         "_indexes_written",
+        "_is_proven",
         "_marks",
         "_tail_last_offsets",
         "_tail_positions",
+        "_twin",
         "_unindexed_bytes",
         "base_offset",
         "first_append_ms",
         "folder",
         "index_interval_bytes",
+        "is_replaced",
         "is_used",
         "last_append_ms",
         "last_offset",
@@ -105,7 +129,13 @@ class Segment:
         self.last_append_ms = disk.modified_ms(self.path(names.LOG)) if self.size else -1
         self.is_used = True
         """Read or appended to since ``rest`` was last considered."""
+        self.is_replaced = False
+        """Compaction put another segment in its place: under its name lies another file."""
         self._indexes: Indexes | None = OffsetIndex(base_offset), TimeIndex(base_offset)
+        self._is_proven = True
+        """The indexes were made of the log itself, so nobody needs to check what they say."""
+        self._twin: Segment | None = None
+        """The same segment, read from its first byte, when its indexes were found to be wrong; see ``settle``."""
         self._tail_last_offsets: list[int] = []
         self._tail_positions: list[int] = []
         self._before_tail = base_offset - 1
@@ -136,15 +166,31 @@ class Segment:
         """The log file, opened again if it was put to rest. Raises OSError when it was removed meanwhile."""
         file = self._file
         if file is None:
-            file = self._file = self._disk.open(self.path(names.LOG), create=False)
+            file = self._disk.open(self.path(names.LOG), create=False)
+            self._refuse_what_replaced_it()
+            self._file = file
         return file
+
+    def _refuse_what_replaced_it(self) -> None:
+        """To be called after a file was opened or read by its name: it was still this segment's when this returns."""
+        if self.is_replaced:
+            raise FileNotFoundError(errno.ENOENT, "Compaction put another file in its place", self.path(names.LOG))
 
     @property
     def indexes(self) -> Indexes:
         """Offset and time index, loaded again if the segment was put to rest. May wait for the device."""
         indexes = self._indexes
         if indexes is None:
-            indexes = self._indexes = self._load_indexes() or self._scan_indexes()
+            loaded = self._load_indexes()
+            self._refuse_what_replaced_it()
+            if loaded is not None:
+                self._is_proven = False
+                indexes = self._indexes = loaded
+            else:
+                # Somebody removed or broke the files while the broker runs.
+                twin = self._read_whole()
+                self._is_proven, self._indexes_written = True, (-1, -1)
+                indexes = self._indexes = twin.indexes
         return indexes
 
     def wake(self) -> None:
@@ -153,12 +199,15 @@ class Segment:
         self.file  # noqa: B018 - opens it
         self.indexes  # noqa: B018 - loads them
 
-    def rest(self) -> None:
-        """Lets go of the descriptor, and of the indexes if all of them is on disk; who needs them takes them again."""
+    def rest(self, *, is_appended_to: bool = False) -> None:
+        """Lets go of the descriptor, and of the indexes if all of them is on disk; who needs them takes them again.
+
+        An append must not wait for a device, and it needs the indexes.
+        """
         self._file = None
         self._marks = {}
         indexes = self._indexes
-        if indexes is not None and (len(indexes[0]), len(indexes[1])) == self._indexes_written:
+        if indexes is not None and not is_appended_to and (len(indexes[0]), len(indexes[1])) == self._indexes_written:
             self._indexes = None
 
     # ---- appending ---------------------------------------------------------------------------------------------------
@@ -236,7 +285,12 @@ class Segment:
         if self._tail_positions and end >= self._tail_positions[0]:
             known = self._tail_positions[bisect_left(self._tail_positions, end + 1) - 1]
         else:
-            known = self._known_indexes()[0].boundary_at_or_below(end)
+            known, last_offset = self._known_indexes()[0].boundary_at_or_below(end - HEADER_SIZE)
+            if not self._is_proven and known - start > first_size:
+                base_offset, magic, delta = _WHAT_IT_HOLDS.unpack_from(data, known - start)
+                first_offset = int.from_bytes(data[:8], "big")
+                if magic != MAGIC or delta < 0 or not first_offset < base_offset <= last_offset - delta:
+                    known = 0  # It is no batch that the index can have meant: all have to be walked through.
         at = max(known - start, first_size)
         while at + LENGTH_OVERHEAD <= len(data):
             after = at + int.from_bytes(data[at + 8 : at + 12], "big") + LENGTH_OVERHEAD
@@ -257,15 +311,34 @@ class Segment:
         marked = self._marks.get(offset)
         if marked is not None:
             return marked
-        start, guess = self._known_indexes()[0].around(offset)
+        index = self._known_indexes()[0]
+        try:
+            return self._seek(index, offset, lambda at, size: self._bytes(at, size, fetched))
+        except Untrue:
+            raise NotTrue(self) from None
+
+    def _seek(self, index: OffsetIndex, offset: int, read: Callable[[int, int], memoryview]) -> int:
+        """As ``_start_of``, by an index. Raises Untrue when the index is wrong."""
+        start, entry_offset, guess = index.around(offset)
         if guess >= 0:
-            base_offset, delta = _FIRST_AND_DELTA.unpack(self._bytes(guess, _FIRST_AND_DELTA.size, fetched))
-            # Older brokers made one entry for several batches, so the index alone does not tell.
-            if base_offset <= offset <= base_offset + delta:
-                return guess
-        for position, header in self._headers(start, lambda at, size: self._bytes(at, size, fetched)):
+            head = read(guess, _WHAT_IT_HOLDS.size)
+            if len(head) == _WHAT_IT_HOLDS.size:
+                base_offset, magic, delta = _WHAT_IT_HOLDS.unpack(head)
+                # Older brokers made one entry for several batches, so the index alone does not tell.
+                if base_offset <= offset <= base_offset + delta and magic == MAGIC:
+                    return guess
+        is_proven = self._is_proven or not start
+        before = self.base_offset - 1
+        for position, header in self._headers(start, read):
+            if not is_proven:
+                is_batch = header.magic == MAGIC and header.last_offset_delta >= 0 and header.base_offset > before
+                if not is_batch or (position == start and header.last_offset > entry_offset):
+                    raise Untrue
+                before = header.last_offset
             if header.last_offset >= offset:
                 return position
+        if not is_proven and offset <= self.last_offset:
+            raise Untrue
         return self.size
 
     def _known_indexes(self) -> Indexes:
@@ -284,17 +357,29 @@ class Segment:
     # ---- reading where waiting is fine -------------------------------------------------------------------------------
 
     def headers(self, from_offset: int = -1) -> Iterator[tuple[int, BatchHeader]]:
-        """Positions and headers of the batches that hold ``from_offset`` or more, or of some before, to the end."""
-        start = self.indexes[0].around(from_offset)[0] if from_offset > self.base_offset else 0
+        """Positions and headers of the batches that hold ``from_offset`` or more, to the end."""
+        if from_offset <= self.base_offset:
+            return self._headers(0, self.file.read)
+        try:
+            start = self._seek(self._best_indexes()[0], from_offset, self.file.read)
+        except Untrue:
+            self.rebuild_indexes()
+            start = self._seek(self._best_indexes()[0], from_offset, self.file.read)
         return self._headers(start, self.file.read)
 
-    def _headers(self, position: int, read: Callable[[int, int], memoryview]) -> Iterator[tuple[int, BatchHeader]]:
-        """Ends at the end of the file, or after what is no header."""
+    def _best_indexes(self) -> Indexes:
+        twin = self._twin
+        return self.indexes if twin is None else twin.indexes
+
+    def _headers(
+        self, position: int, read: Callable[[int, int], memoryview], size: int | None = None
+    ) -> Iterator[tuple[int, BatchHeader]]:
+        """Ends at the end of the file, or of ``size`` bytes of it, or after what is no header."""
         chunk, chunk_start = EMPTY, position
-        while position + HEADER_SIZE <= self.size:
+        while position + HEADER_SIZE <= (end := self.size if size is None else size):
             at = position - chunk_start
             if at + HEADER_SIZE > len(chunk):
-                chunk, chunk_start, at = read(position, min(_SCAN_SIZE, self.size - position)), position, 0
+                chunk, chunk_start, at = read(position, min(_SCAN_SIZE, end - position)), position, 0
                 if len(chunk) < HEADER_SIZE:
                     return
             header = parse_header(chunk, at)
@@ -309,13 +394,27 @@ class Segment:
 
     def find_by_time(self, timestamp: int, start_offset: int, end_offset: int) -> memoryview:
         """The first batch within the bounds that is as new as ``timestamp``."""
-        begin = max(start_offset, self.indexes[1].offset_before(timestamp))
+        begin = start_offset
+        entry = self._best_indexes()[1].entry_before(timestamp)
+        if entry is not None and entry[1] > start_offset:
+            if not self._is_confirmed(entry):
+                self.rebuild_indexes()
+                entry = self._best_indexes()[1].entry_before(timestamp)
+            begin = max(start_offset, entry[1] if entry is not None else 0)
         for position, header in self.headers(begin):
             if header.last_offset >= end_offset:
                 break
             if header.last_offset >= start_offset and header.max_timestamp >= timestamp:
                 return self.batch(position, header)
         return EMPTY
+
+    def _is_confirmed(self, entry: tuple[int, int]) -> bool:
+        """Whether the batch with that offset has that timestamp, as an entry of the time index says."""
+        if self._is_proven or self._twin is not None:
+            return True
+        timestamp, offset = entry
+        header = next((header for _, header in self.headers(offset)), None)
+        return header is not None and header.base_offset <= offset and header.max_timestamp == timestamp
 
     # ---- indexes on disk ---------------------------------------------------------------------------------------------
 
@@ -337,6 +436,7 @@ class Segment:
         loaded = self._load_indexes()
         if loaded is None:
             return False
+        self._is_proven = False
         self._indexes = loaded
         self._indexes_written = (len(loaded[0]), len(loaded[1]))
         self.max_timestamp, self.max_timestamp_offset = loaded[1].last
@@ -351,21 +451,63 @@ class Segment:
         time_index = TimeIndex.decode(self.base_offset, times)
         return None if offset_index is None or time_index is None else (offset_index, time_index)
 
-    def _scan_indexes(self) -> Indexes:
-        """The indexes from the log itself: somebody removed or broke the files while the broker runs."""
+    def _read_whole(self) -> Segment:
+        """The same segment with indexes from the log itself, up to the first byte that is no batch, or to its end."""
         twin = Segment(self._disk, self.folder, self.base_offset, self.index_interval_bytes, create=False)
-        for position, header in twin._headers(0, twin.file.read):
+        self._refuse_what_replaced_it()
+        size, twin.size = twin.size, 0
+        for position, header in self._headers(0, twin.file.read, size):
+            is_whole = position + header.size <= size and header.size >= HEADER_SIZE
+            if header.magic != MAGIC or not is_whole or header.base_offset <= twin.last_offset:
+                break
             twin.note(position, header.size, header.last_offset, header.max_timestamp)
-        return twin.indexes
+        return twin
+
+    def rebuild_indexes(self) -> None:
+        """Makes indexes of the whole log file; they count for searches at once, for reads from ``settle`` on."""
+        last_offset = self.last_offset  # now: somebody may append while the file is read
+        twin = self._read_whole()
+        if twin.last_offset < last_offset:
+            # The log is what is broken. Then an index on disk may lead to what lies behind, and is all there is.
+            log.error("%s: no batch begins at byte %d", self.path(names.LOG), twin.size)
+            self._is_proven = True
+            return
+        log.warning("%s has an index that is not its own; it is built anew", self.path(names.LOG))
+        self._twin = twin
+
+    def settle(self) -> None:
+        """Takes rebuilt indexes over. On the event loop, where nothing is appended meanwhile."""
+        twin, self._twin = self._twin, None
+        if twin is None:
+            return
+        offset_index, time_index = twin.indexes
+        if self._indexes is not None:
+            for offset, position in self._indexes[0].entries():
+                if position >= twin.size:
+                    offset_index.append(offset, position)
+            for timestamp, offset in self._indexes[1].entries():
+                if offset > twin.last_offset:
+                    time_index.maybe_append(timestamp, offset)
+        self._indexes, self._indexes_written, self._is_proven = (offset_index, time_index), (-1, -1), True
+        if twin.last_offset == self.last_offset:
+            self.max_timestamp, self.max_timestamp_offset = twin.max_timestamp, twin.max_timestamp_offset
+
+    @property
+    def has_news_of_indexes(self) -> bool:
+        """Whether those in memory were never written: those on disk are missing, or were found to be wrong."""
+        return self.size > 0 and self._indexes_written == (-1, -1)
 
     def _scan_tail(self) -> bool:
         """Reads the headers behind the last index entry: only they tell the last offset. False when they do not fit."""
         offset_index = self.indexes[0]
-        position = end = offset_index.boundary_at_or_below(self.size)
+        position = end = offset_index.boundary_at_or_below(self.size)[0]
+        newest = self.max_timestamp, self.max_timestamp_offset
+        is_confirmed = newest[0] < 0
         for start, header in self._headers(position, self.file.read):
             is_first = start == position
             if (
                 start + header.size > self.size
+                or header.magic != MAGIC
                 or header.last_offset < self.last_offset
                 or (is_first and len(offset_index) and header.last_offset > offset_index.last_offset)
             ):
@@ -374,6 +516,8 @@ class Segment:
             self._tail_positions.append(start)
             self._unindexed_bytes += header.size
             self.last_offset = header.last_offset
+            if header.base_offset <= newest[1] <= header.last_offset:
+                is_confirmed = header.max_timestamp == newest[0]
             if header.max_timestamp > self.max_timestamp:
                 self.max_timestamp, self.max_timestamp_offset = header.max_timestamp, header.last_offset
             end = start + header.size
@@ -383,7 +527,7 @@ class Segment:
         if self.size:
             first = parse_header(self.file.read(0, HEADER_SIZE)) if self.size >= HEADER_SIZE else None
             self.first_append_ms = first.max_timestamp if first else -1
-        return end == self.size
+        return end == self.size and (is_confirmed or self._is_confirmed(newest))
 
     def truncate(self, size: int) -> None:
         """Cuts the log file; the caller has the indexes of what is left."""
