@@ -232,6 +232,20 @@ async def test_a_topic_created_anew_is_compacted_from_its_start(tmp_path: Path) 
     await logs.close()
 
 
+async def test_what_is_written_in_the_place_of_what_was_cut_off_counts_as_dirty(tmp_path: Path) -> None:
+    topic, partition = Topic("orders", bytes(range(16)), 1), Partition(0)
+    logs, folders, _ = opened(tmp_path)
+    log = await logs.open(topic, partition)
+    append(log, partition, batch())
+    folders[0].write_cleaner_offset(("orders", 0), 10, folders[0].removals)
+    folders[0].lock.release()  # A crash, and offsets 1 to 9 are lost.
+
+    logs, _, _ = opened(tmp_path)
+    await logs.open(topic, Partition(0))
+    assert read_offsets(OsDisk(), str(tmp_path / names.CLEANER_OFFSETS)) == {("orders", 0): 1}
+    await logs.close()
+
+
 async def test_what_compaction_took_out_is_no_flaw_when_the_topic_is_no_longer_compacted(tmp_path: Path) -> None:
     topic, partition = Topic("orders", bytes(range(16)), 1), Partition(0)
     logs, folders, _ = opened(tmp_path)

@@ -33,7 +33,8 @@ from kafka_server.infrastructure.storage.log.transaction_index import encode_tra
 
 _KEY_SIZE_MAX = 32
 _KEYS_MAX = 2_000_000
-"""Keys in one pass, about 250 MB at worst; with more, the pass ends early and the next one goes on from there."""
+"""Keys in one pass, about 250 MB at worst; with more, the pass ends at a batch, also within a segment, and the next one
+goes on from there."""
 _WORK_S = 0.003
 _SLEEP_S_MAX = 0.25
 """How long a pass may sleep before it looks whether it is still wanted, and still as slow."""
@@ -116,7 +117,7 @@ def run_pass(
     copier = _Copier(plan, run, clean_up_to)
     groups: list[Group] = []
     try:
-        for old in _groups([s for s in plan.segments if s.last_offset < clean_up_to], plan):
+        for old in _groups([s for s in plan.segments if s.base_offset < clean_up_to], plan):
             new = Segment(disk, folder, old[0].base_offset, plan.index_interval_bytes, state=names.CLEANED)
             group = Group(old, new)
             groups.append(group)
@@ -174,12 +175,14 @@ def _newest_offsets(plan: Plan, decompress: Decompress, throttle: Throttle) -> t
     aborted = _AbortedReader(plan.aborted)
     read_up_to = plan.first_dirty_offset
     for segment in plan.segments:
-        dirty = segment.last_offset >= plan.first_dirty_offset
-        if dirty and len(keys) >= _KEYS_MAX:
-            break
-        if not dirty and not plan.aborted:
+        if segment.last_offset < plan.first_dirty_offset and not plan.aborted:
             continue
         for position, header in segment.headers():
+            dirty = header.last_offset >= plan.first_dirty_offset
+            if dirty and len(keys) >= _KEYS_MAX:
+                return keys, read_up_to
+            if dirty:
+                read_up_to = header.last_offset + 1
             if aborted.covers(header) or header.is_control or not dirty or not header.record_count:
                 continue
             batch = segment.batch(position, header)
@@ -187,8 +190,7 @@ def _newest_offsets(plan: Plan, decompress: Decompress, throttle: Throttle) -> t
                 if record.key is not None:
                     keys[_short(record.key)] = record.offset
             throttle.spent(header.size)
-        if dirty:
-            read_up_to = segment.last_offset + 1
+        read_up_to = max(read_up_to, segment.last_offset + 1)
     return keys, read_up_to
 
 
@@ -262,6 +264,8 @@ class _Copier:
         return markers
 
     def _kept(self, header: BatchHeader, batch: Buffer) -> Buffer | None:
+        if header.base_offset >= self._end_offset:
+            return batch  # The keys of what follows are not known yet.
         is_aborted = self._aborted.covers(header)
         if header.is_control:
             if self._has_records.pop(header.producer_id, False):

@@ -47,7 +47,9 @@ class Compactor:
         self._partitions = partitions
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log-cleaner")
         self._broken: set[DiskPartitionLog] = set()
-        """Logs in which a pass failed; another one would fail, too."""
+        """Logs that a pass found to be broken; another one would find it, too."""
+        self._put_off: set[DiskPartitionLog] = set()
+        """Logs in which a pass failed for a reason that may pass: they wait until after the next pause."""
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -62,6 +64,7 @@ class Compactor:
     def begin(self) -> None:
         """Works until nothing is left to do, and again after a pause, until ``close``."""
         self._timer = None
+        self._put_off.clear()
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
@@ -84,7 +87,7 @@ class Compactor:
         now_ms = self._clock.now_ms()
         best: tuple[float, Cleanable, cleaner.Plan] | None = None
         for one in self._partitions():
-            if one.topic.settings.cleanup_compact and one.log not in self._broken:
+            if one.topic.settings.cleanup_compact and one.log not in self._broken and one.log not in self._put_off:
                 found = plan_for(one, now_ms)
                 if found is not None and (best is None or found[0] > best[0]):
                     best = found[0], one, found[1]
@@ -95,12 +98,15 @@ class Compactor:
             await self._clean(one, plan, now_ms)
         except cleaner.Abandoned:
             return not self._stopping
-        except (OSError, DomainError) as error:
+        except OSError as error:
             if isinstance(error, FileNotFoundError) and not set(plan.segments) <= set(one.log.segments()):
                 return not self._stopping  # retention was faster, and took files away that were still to be read
+            log.warning("Compaction of %s-%d failed and is tried again later: %s", *one.key, error)
+            self._put_off.add(one.log)
+        except DomainError as error:
             log.warning("Compaction of %s-%d failed and is given up: %s", *one.key, error)
             self._broken.add(one.log)
-        return True
+        return not self._stopping
 
     async def _clean(self, one: Cleanable, plan: cleaner.Plan, now_ms: int) -> None:
         from kafka_server.infrastructure.compression import Codecs
@@ -139,12 +145,14 @@ def plan_for(one: Cleanable, now_ms: int) -> tuple[float, cleaner.Plan] | None:
     first_dirty = max(one.folder.cleaner_offsets.get(one.key, 0), segments[0].base_offset)
     end_offset = _first_uncleanable(segments, one.partition, settings, now_ms)
     chosen = [segment for segment in segments if segment.last_offset < end_offset and segment.size]
-    dirty = [segment for segment in chosen if segment.base_offset >= first_dirty]
+    dirty = [segment for segment in chosen if segment.last_offset >= first_dirty]
     if not dirty:
         return None
     dirty_bytes, all_bytes = sum(s.size for s in dirty), sum(s.size for s in chosen)
     ratio = dirty_bytes / all_bytes
-    is_overdue = now_ms - _time_of(dirty[0]) > settings.max_compaction_lag_ms
+    # As in Kafka, the age of what is dirty is that of its oldest batch; without times in the records nobody knows it.
+    oldest_ms = min((segment.first_append_ms for segment in dirty if segment.first_append_ms > 0), default=now_ms)
+    is_overdue = now_ms - oldest_ms > settings.max_compaction_lag_ms
     if ratio <= settings.min_cleanable_dirty_ratio and not is_overdue:
         return None
     producers = {

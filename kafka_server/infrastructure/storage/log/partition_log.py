@@ -385,15 +385,17 @@ class DiskPartitionLog:
     def retention_offset(self, keep_bytes: int, keep_after_ms: int, end_offset: int) -> int:
         result = 0
         left = self.size_bytes()
-        for segment in self._segments:
+        # A segment that was compacted may end long before the next one begins; the log goes on there.
+        ends = [*self._base_offsets[1:], self._partition.log_end_offset]
+        for segment, end in zip(self._segments, ends, strict=True):
             # Records without a time are as old as their file.
             newest_ms = segment.max_timestamp if segment.max_timestamp >= 0 else segment.last_append_ms
             too_large = keep_bytes >= 0 and left - segment.size >= keep_bytes
             too_old = keep_after_ms >= 0 and newest_ms < keep_after_ms
-            if not (too_large or too_old) or segment.last_offset >= end_offset or not segment.size:
+            if not (too_large or too_old) or end > end_offset or not segment.size:
                 break
             left -= segment.size
-            result = segment.last_offset + 1
+            result = end
         return result
 
     def size_bytes(self) -> int:

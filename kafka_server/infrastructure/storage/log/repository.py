@@ -193,6 +193,7 @@ class DiskLogRepository:
             )
             segments = open_segments(folder.disk, path, topic.settings.index_interval_bytes, known, self.progress)
             restore_partition(folder.disk, path, partition, segments, log_start, after_crash=not folder.clean)
+            self._bound_cleaner_offset(folder, key, partition.log_end_offset)
             return segments
 
         place.opening += 1
@@ -225,6 +226,16 @@ class DiskLogRepository:
             if os.path.isdir(place.folder.partition_path(key)):
                 return place
         return min(self._places, key=lambda place: len(place.logs) + place.opening)
+
+    def _bound_cleaner_offset(self, folder: DataFolder, key: Key, end_offset: int) -> None:
+        """What was cut off is not clean when other records take its place."""
+        if folder.cleaner_offsets.get(key, 0) > end_offset:
+            try:
+                folder.write_cleaner_offset(key, end_offset, folder.removals)
+            except OSError as error:
+                if error.errno not in PASSING:
+                    raise
+                log.warning("%s: how far compaction came is written later: %s", folder.path, error.strerror)
 
     def _claim(self, folder: DataFolder, path: str, topic: Topic, index: int) -> None:
         """Makes the folder this topic's. One of an older topic of the same name is put away."""
