@@ -195,6 +195,16 @@ class ConfigRepository(Protocol):
         """Replaces what is set for that resource; an empty mapping forgets it."""
 
 
+class FeatureRepository(Protocol):
+    """The levels of features that somebody set (KIP-584)."""
+
+    def load(self) -> tuple[Mapping[str, int], int]:
+        """Levels by name, and the epoch of the last change; 1 before the first."""
+
+    async def put(self, levels: Mapping[str, int], epoch: int) -> None:
+        """Stores these levels, with the epoch of the change; other features keep theirs."""
+
+
 # ---- credentials and quotas ------------------------------------------------------------------------------------------
 
 

@@ -132,9 +132,10 @@ class Families:
 
     @cached_property
     def api_versions(self) -> ApiVersionsHandlers:
-        from kafka_server.application.handlers.api_versions import FEATURES, ApiVersionsHandlers
+        from kafka_server.application.handlers.api_versions import ApiVersionsHandlers
 
-        return ApiVersionsHandlers(SERVED, FEATURES, self._services.cluster.cluster_id, self._services.cluster.node_id)
+        of = self._services
+        return ApiVersionsHandlers(SERVED, of.features, of.cluster.cluster_id, of.cluster.node_id)
 
     @cached_property
     def metadata(self) -> MetadataHandlers:
@@ -151,11 +152,10 @@ class Families:
 
     @cached_property
     def controller(self) -> ControllerHandlers:
-        from kafka_server.application.handlers.api_versions import FEATURES
         from kafka_server.application.handlers.controller import ControllerHandlers
 
         of = self._services
-        return ControllerHandlers(of.cluster.node_id, FEATURES, of.addresses, of.clock)
+        return ControllerHandlers(of.cluster.node_id, of.features, of.addresses, of.clock)
 
     @cached_property
     def acls(self) -> AclHandlers:
@@ -240,10 +240,13 @@ class Families:
     @cached_property
     def consumer_groups(self) -> ConsumerGroupHandlers:
         from kafka_server.application.handlers.consumer_groups import ConsumerGroupHandlers
+        from kafka_server.domain.features import GROUP_VERSION
 
         of = self._services
-        is_enabled = "consumer" in of.configs.texts("group.coordinator.rebalance.protocols")
-        return ConsumerGroupHandlers(of.coordinator, of.topic_repository, is_enabled=is_enabled)
+        is_configured = "consumer" in of.configs.texts("group.coordinator.rebalance.protocols")
+        return ConsumerGroupHandlers(
+            of.coordinator, of.topic_repository, lambda: is_configured and of.features.level(GROUP_VERSION) > 0
+        )
 
     @cached_property
     def offsets(self) -> OffsetHandlers:

@@ -19,6 +19,7 @@ from kafka_server.infrastructure.network.advertised import AdvertisedAddresses
 if TYPE_CHECKING:
     from kafka_server.application.config_service import ConfigService, Follower
     from kafka_server.application.consumer_service import ConsumerService
+    from kafka_server.application.feature_service import FeatureService
     from kafka_server.application.fetch_sessions import FetchSessions
     from kafka_server.application.group_coordinator import GroupCoordinator
     from kafka_server.application.offset_manager import OffsetManager
@@ -63,6 +64,12 @@ class Services:
         for follower in self.followers:
             configs.lead(follower)
         return configs
+
+    @cached_property
+    def features(self) -> FeatureService:
+        from kafka_server.application.feature_service import FeatureService
+
+        return FeatureService(lambda: self.stores.features)
 
     @cached_property
     def scram(self) -> ScramService:
@@ -258,6 +265,7 @@ class Services:
         if self.stores.has_history:
             await self.stores.prepare()
             await self.configs.bring()
+            self.features.load()
             with self.stores.opening():
                 await self.topics.start()
             if self.stores.may_lack_producers:

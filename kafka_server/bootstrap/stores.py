@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kafka_server.application.ports import (
         Clock,
         ConfigRepository,
+        FeatureRepository,
         GroupRepository,
         LogRepository,
         OffsetRepository,
@@ -69,6 +70,9 @@ class Stores(Protocol):
 
     @property
     def configs(self) -> ConfigRepository: ...
+
+    @property
+    def features(self) -> FeatureRepository: ...
 
     @property
     def scram(self) -> ScramRepository: ...
@@ -139,6 +143,12 @@ class MemoryStores:
         from kafka_server.infrastructure.storage.memory_metadata import MemoryConfigRepository
 
         return MemoryConfigRepository()
+
+    @cached_property
+    def features(self) -> FeatureRepository:
+        from kafka_server.infrastructure.storage.memory_metadata import MemoryFeatureRepository
+
+        return MemoryFeatureRepository()
 
     @cached_property
     def scram(self) -> ScramRepository:
@@ -270,6 +280,12 @@ class DiskStores:
         from kafka_server.infrastructure.storage.sqlite.repositories import SqliteConfigRepository
 
         return SqliteConfigRepository(self._store)
+
+    @cached_property
+    def features(self) -> FeatureRepository:
+        from kafka_server.infrastructure.storage.sqlite.repositories import SqliteFeatureRepository
+
+        return SqliteFeatureRepository(self._store)
 
     @cached_property
     def scram(self) -> ScramRepository:

@@ -23,8 +23,9 @@ from kafka_server.application.broker_loggers import BrokerLoggers
 from kafka_server.application.cluster import Cluster
 from kafka_server.application.config_service import ConfigService
 from kafka_server.application.context import RequestContext
+from kafka_server.application.feature_service import FeatureService
 from kafka_server.application.handlers.acls import AclHandlers
-from kafka_server.application.handlers.api_versions import ApiVersionsHandlers, Feature
+from kafka_server.application.handlers.api_versions import ApiVersionsHandlers
 from kafka_server.application.handlers.configs import ConfigHandlers
 from kafka_server.application.handlers.controller import ControllerHandlers
 from kafka_server.application.handlers.delegation_tokens import DelegationTokenHandlers
@@ -49,6 +50,7 @@ from kafka_server.infrastructure.network.addresses import SystemAddresses
 from kafka_server.infrastructure.storage.memory import MemoryLogRepository, MemoryTopicRepository
 from kafka_server.infrastructure.storage.memory_metadata import (
     MemoryConfigRepository,
+    MemoryFeatureRepository,
     MemoryQuotaRepository,
     MemoryScramRepository,
 )
@@ -56,7 +58,6 @@ from kafka_server.testing.clock import VirtualClock
 
 NODE_ID = 7
 CLUSTER = Cluster("admin-house-cluster-id", NODE_ID, rack="cellar")
-FEATURES = (Feature("metadata.version", 7, 33, 33), Feature("group.version", 0, 1, 1), Feature("other", 0, 1, 0))
 
 
 class ReachedAddress:
@@ -81,6 +82,8 @@ class House:
         logs = logs or MemoryLogRepository()
         self.replicas = ReplicaManager(logs)
         self.topics = TopicService(NODE_ID, self.topic_repository, self.replicas, self.configs)
+        features = MemoryFeatureRepository()
+        self.features = FeatureService(lambda: features)
         self.loggers = BrokerLoggers()
         self.clock = VirtualClock()
         self.throttle = Throttle(lambda: 0)
@@ -88,14 +91,14 @@ class House:
         self.quotas = QuotaService(MemoryQuotaRepository(), self.clock, self.throttle, SystemAddresses(), 1000, 11, 10)
         self.context = RequestContext("PLAINTEXT", "10.0.0.1", 9092, "10.0.0.2", 50000, "c")
         self._families: list[object] = [
-            ApiVersionsHandlers(SERVED, FEATURES, CLUSTER.cluster_id, NODE_ID),
+            ApiVersionsHandlers(SERVED, self.features, CLUSTER.cluster_id, NODE_ID),
             MetadataHandlers(CLUSTER, self.topics, self.configs, ReachedAddress()),
             DescribeClusterHandlers(CLUSTER, ReachedAddress()),
             DescribeTopicPartitionsHandlers(NODE_ID, self.topics, self.configs),
             TopicHandlers(self.topics, self.configs, self.throttle),
             ConfigHandlers(self.configs, self.loggers),
             PlacementHandlers(NODE_ID, self.topics),
-            ControllerHandlers(NODE_ID, FEATURES, ReachedAddress(), self.clock),
+            ControllerHandlers(NODE_ID, self.features, ReachedAddress(), self.clock),
             AclHandlers(),
             DelegationTokenHandlers(),
             TelemetryHandlers(self.telemetry),

@@ -70,13 +70,20 @@ async def test_the_software_of_the_client_is_kept_with_the_connection() -> None:
 
 
 async def test_features_whose_lowest_level_is_zero_are_told_from_v4_on() -> None:
-    old, new = await api_versions(House(), 3), await api_versions(House(), 4)
+    house = House()
+    await house.features.update([("group.version", 0, 2), ("transaction.version", 1, 2)])
+
+    old, new = await api_versions(house, 3), await api_versions(house, 4)
 
     assert [feature.name for feature in old.supported_features] == ["metadata.version"]
-    assert [feature.name for feature in new.supported_features] == ["metadata.version", "group.version", "other"]
+    names = ["metadata.version", "transaction.version", "group.version"]
+    assert [feature.name for feature in new.supported_features] == names
     # A level of 0 is "switched off" and not listed among those in force.
-    levels = [(feature.name, feature.max_version_level) for feature in new.finalized_features]
-    assert levels == [("metadata.version", 33), ("group.version", 1)]
+    levels = [
+        (feature.name, feature.min_version_level, feature.max_version_level) for feature in new.finalized_features
+    ]
+    assert levels == [("metadata.version", 33, 33), ("transaction.version", 1, 1)]
+    assert new.finalized_features_epoch == 2
     assert new.zk_migration_ready is False
 
 

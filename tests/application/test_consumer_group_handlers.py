@@ -140,7 +140,7 @@ async def test_a_group_that_nobody_has_joined_is_not_found() -> None:
 
 async def test_the_protocol_can_be_switched_off() -> None:
     at = await house()
-    off = ConsumerGroupHandlers(at.coordinator, at.topics, is_enabled=False)
+    off = ConsumerGroupHandlers(at.coordinator, at.topics, lambda: False)
     at.handlers["consumer_group_heartbeat"] = off.consumer_group_heartbeat
     at.handlers["consumer_group_describe"] = off.consumer_group_describe
     assert at.ask(enter("a")).error_code == UnsupportedVersion.code

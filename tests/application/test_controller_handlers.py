@@ -82,41 +82,83 @@ async def test_nothing_else_has_a_quorum(version: int, asked: list[tuple[str, in
 # ---- UpdateFeatures ----------------------------------------------------------------------------------------------
 
 
-async def update(version: int, *wanted: FeatureUpdateKey, **fields: bool) -> UpdateFeaturesResponse:
-    request = UpdateFeaturesRequest(feature_updates=list(wanted), **fields)
-    response = await House().ask("update_features", request, UpdateFeaturesResponse, version)
+async def update(
+    house: House, version: int, *levels: tuple[str, int], kind: int = 1, dry: bool = False
+) -> UpdateFeaturesResponse:
+    kinds = {} if version == 0 else {"upgrade_type": kind}
+    wanted = [FeatureUpdateKey(feature=name, max_version_level=level, **kinds) for name, level in levels]
+    request = UpdateFeaturesRequest(feature_updates=wanted, validate_only=dry)
+    response = await house.ask("update_features", request, UpdateFeaturesResponse, version)
     assert isinstance(response, UpdateFeaturesResponse)
     return response
 
 
 @pytest.mark.parametrize("version", range(3))
 async def test_a_feature_can_be_set_to_the_level_that_it_has(version: int) -> None:
-    response = await update(version, FeatureUpdateKey(feature="metadata.version", max_version_level=33))
+    house = House()
+    response = await update(house, version, ("metadata.version", 33))
 
     assert response.error_code == ErrorCode.NONE
     # v2 says it once for all (KIP-1022).
     listed = [(result.feature, result.error_code) for result in response.results]
     assert listed == ([("metadata.version", ErrorCode.NONE)] if version <= 1 else [])
+    assert house.features.epoch == 1
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("kind", [2, 3])
+async def test_a_downgrade_says_that_it_is_one_and_can_be_taken_back(version: int, kind: int) -> None:
+    house = House()
+
+    assert (await update(house, version, ("transaction.version", 1), kind=1)).error_code != ErrorCode.NONE
+    both = ("transaction.version", 1), ("group.version", 0)
+    assert (await update(house, version, *both, kind=kind)).error_code == ErrorCode.NONE
+    assert [house.features.level(name) for name, _ in both] == [1, 0]
+    assert (await update(house, version, ("transaction.version", 2), kind=kind)).error_code != ErrorCode.NONE
+    assert (await update(house, version, ("transaction.version", 2), kind=1)).error_code == ErrorCode.NONE
+    assert (house.features.level("transaction.version"), house.features.epoch) == (2, 3)
+
+
+async def test_version_0_can_only_go_up() -> None:
+    house = House()
+    await update(house, 2, ("group.version", 0), kind=2)
+
+    assert (await update(house, 0, ("group.version", 1))).error_code == ErrorCode.NONE
+    assert (await update(house, 0, ("group.version", 0))).error_code == ErrorCode.INVALID_UPDATE_VERSION
+
+
+async def test_a_dry_run_changes_nothing() -> None:
+    house = House()
+
+    assert (await update(house, 2, ("group.version", 0), kind=2, dry=True)).error_code == ErrorCode.NONE
+    assert (house.features.level("group.version"), house.features.epoch) == (1, 1)
 
 
 @pytest.mark.parametrize("version", range(3))
 @pytest.mark.parametrize(
-    ("name", "level"), [("nope", 1), *(("metadata.version", level) for level in (-1, 0, 6, 32, 34))]
+    ("name", "level"),
+    [
+        *(("nope", level) for level in (0, 1)),
+        *(("group.version", level) for level in (-1, 2)),
+        *(("metadata.version", level) for level in (-1, 0, 6, 32, 34)),
+    ],
 )
-async def test_any_other_level_refuses_all_updates_of_the_request(version: int, name: str, level: int) -> None:
-    fine = FeatureUpdateKey(feature="metadata.version", max_version_level=33)
+async def test_a_level_that_cannot_be_refuses_all_updates_of_the_request(version: int, name: str, level: int) -> None:
+    house = House()
+    fine = ("transaction.version", 2 if version == 0 else 1)
 
-    response = await update(version, fine, FeatureUpdateKey(feature=name, max_version_level=level))
+    response = await update(house, version, fine, (name, level), kind=2)
 
     assert (response.error_code, response.results) == (ErrorCode.INVALID_UPDATE_VERSION, [])
     assert name in (response.error_message or "")
+    assert house.features.level("transaction.version") == 2
 
 
-@pytest.mark.parametrize("kind", [2, 3, 9])
-async def test_no_kind_of_downgrade_is_possible(kind: int) -> None:
-    lower = FeatureUpdateKey(feature="metadata.version", max_version_level=32, upgrade_type=kind)
+@pytest.mark.parametrize("kind", [0, 4, 9])
+async def test_a_kind_of_change_that_nobody_knows(kind: int) -> None:
+    response = await update(House(), 2, ("metadata.version", 33), kind=kind)
 
-    assert (await update(2, lower, validate_only=True)).error_code == ErrorCode.INVALID_UPDATE_VERSION
+    assert response.error_code == ErrorCode.INVALID_UPDATE_VERSION
 
 
 # ---- UnregisterBroker --------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kafka_protocol.messages.api_versions import (
     ApiVersion,
@@ -28,33 +27,12 @@ from kafka_protocol.messages.api_versions import (
 
 from kafka_server.application.context import RequestContext
 from kafka_server.application.explain import EXPLAIN
+from kafka_server.application.feature_service import FeatureService
 from kafka_server.domain.errors import InvalidRequest, RebootstrapRequired, UnsupportedVersion
 
 API_KEY = 18
 log = logging.getLogger("kafka_server.network")
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
-
-
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """A cluster feature (KIP-584): the levels that this program knows and the level in force, 0 for switched off."""
-
-    name: str
-    lowest: int
-    highest: int
-    finalized: int
-
-
-FEATURES = (
-    Feature("metadata.version", 7, 33, 33),
-    Feature("transaction.version", 0, 2, 2),
-    Feature("group.version", 0, 1, 1),
-)
-"""What is true of this broker today: it understands what Kafka 4.4 keeps in its metadata, and transactions of both
-kinds - a producer that reads transaction.version 2 ends each of its transactions with a new epoch (KIP-890) - and the
-consumer protocol for groups (KIP-848), which group.version 1 stands for."""
-FEATURES_EPOCH = 1
-"""Grows with every change of a finalized level. The levels are fixed in this broker, so it does not."""
 
 
 class ApiVersionsHandlers:
@@ -65,7 +43,7 @@ class ApiVersionsHandlers:
     def __init__(
         self,
         served: Mapping[int, tuple[int, int]],
-        features: tuple[Feature, ...],
+        features: FeatureService,
         cluster_id: str,
         node_id: int,
     ) -> None:
@@ -96,20 +74,19 @@ class ApiVersionsHandlers:
                 context.software_name or "software unknown",
                 context.software_version,
             )
-        shown = [feature for feature in self._features if feature.lowest > 0 or version >= 4]
+        features = self._features
         return ApiVersionsResponse(
             api_keys=self._ranges,
             supported_features=[
                 SupportedFeatureKey(name=feature.name, min_version=feature.lowest, max_version=feature.highest)
-                for feature in shown
+                for feature in features.supported.values()
+                if feature.lowest > 0 or version >= 4
             ],
-            finalized_features_epoch=FEATURES_EPOCH,
+            finalized_features_epoch=features.epoch,
             finalized_features=[
-                FinalizedFeatureKey(
-                    name=feature.name, min_version_level=feature.finalized, max_version_level=feature.finalized
-                )
-                for feature in self._features
-                if feature.finalized > 0
+                FinalizedFeatureKey(name=name, min_version_level=level, max_version_level=level)
+                for name in features.supported
+                if (level := features.level(name)) > 0
             ],
             zk_migration_ready=False,
         )

@@ -9,7 +9,7 @@ Contract
                 INVALID_REGULAR_EXPRESSION, GROUP_ID_NOT_FOUND (no such group, or a classic one that cannot be
                 upgraded), UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, UNRELEASED_INSTANCE_ID, FENCED_INSTANCE_ID,
                 GROUP_MAX_SIZE_REACHED, COORDINATOR_NOT_AVAILABLE. Without ``consumer`` in
-                group.coordinator.rebalance.protocols: UNSUPPORTED_VERSION.
+                group.coordinator.rebalance.protocols, or at group.version 0: UNSUPPORTED_VERSION.
     ConsumerGroupDescribe   A group that is not there, or not of this protocol, is GROUP_ID_NOT_FOUND, an empty id
                             INVALID_GROUP_ID.
 Version notes
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from kafka_protocol.messages.consumer_group_describe import (
     Assignment as DescribedAssignment,
@@ -64,7 +64,9 @@ CLASSIC_MEMBER, CONSUMER_MEMBER = 0, 1
 class ConsumerGroupHandlers:
     """What members of the consumer protocol ask, and what administrators ask about them."""
 
-    def __init__(self, coordinator: GroupCoordinator, topics: TopicRepository, *, is_enabled: bool = True) -> None:
+    def __init__(
+        self, coordinator: GroupCoordinator, topics: TopicRepository, is_enabled: Callable[[], bool] = lambda: True
+    ) -> None:
         self._coordinator = coordinator
         self._topics = topics
         self._is_enabled = is_enabled
@@ -73,7 +75,7 @@ class ConsumerGroupHandlers:
         self, context: RequestContext, request: ConsumerGroupHeartbeatRequest
     ) -> ConsumerGroupHeartbeatResponse | Awaitable[ConsumerGroupHeartbeatResponse]:
         try:
-            if not self._is_enabled:
+            if not self._is_enabled():
                 raise UnsupportedVersion
             check_request(request, context.api_version)
         except DomainError as error:
@@ -98,7 +100,7 @@ class ConsumerGroupHandlers:
     ) -> ConsumerGroupDescribeResponse:
         response = ConsumerGroupDescribeResponse()
         for group_id in request.group_ids:
-            if not self._is_enabled:
+            if not self._is_enabled():
                 response.groups.append(DescribedGroup(group_id=group_id, error_code=UnsupportedVersion.code))
                 continue
             try:

@@ -3,12 +3,13 @@
 Shapes: DescribeQuorum - a topic and partition, which can only be ``__cluster_metadata`` 0, and its voters;
 UpdateFeatures - the levels wanted, and one error for all; UnregisterBroker - a broker id.
 Behaviour: this broker is the whole quorum: leader, only voter, always caught up. Any other partition, or another one
-beside it, is UNKNOWN_TOPIC_OR_PARTITION. The levels of features are fixed in this broker: setting one to what it is
-succeeds, everything else is INVALID_UPDATE_VERSION for the whole request, as Apache Kafka says to a metadata.version
-that it does not know or that it cannot go back to. A broker that is not registered cannot be unregistered
+beside it, is UNKNOWN_TOPIC_OR_PARTITION. Levels of features change all together or not at all, and count from the next
+request on: below transaction.version 2 producers that read it take the first protocol, and at group.version 0 the
+consumer protocol is refused. A level that this broker does not know, a downgrade that is not called one, and any of
+metadata.version, is INVALID_UPDATE_VERSION. A broker that is not registered cannot be unregistered
 (BROKER_ID_NOT_REGISTERED), and this one not either, since it answers (INVALID_REQUEST).
-Versions: DescribeQuorum v1+ (KIP-836) tells times, v2+ (KIP-853) addresses and errors in words. UpdateFeatures v0 says
-``allow_downgrade``, v1+ the kind of change and whether it is a dry run; v0-v1 list a result per feature on success.
+Versions: DescribeQuorum v1+ (KIP-836) tells times, v2+ (KIP-853) addresses and errors in words. UpdateFeatures v0
+can only go up, v1+ says the kind of change and whether it is a dry run; v0-v1 list a result per feature on success.
 Known gaps: metadata is no replicated log here, so its leader epoch is 1 and its offsets are 0.
 """
 
@@ -25,26 +26,24 @@ from kafka_protocol.messages.describe_quorum import (
 )
 from kafka_protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
 from kafka_protocol.messages.update_features import (
-    FeatureUpdateKey,
     UpdatableFeatureResult,
     UpdateFeaturesRequest,
     UpdateFeaturesResponse,
 )
 
 from kafka_server.application.context import RequestContext
-from kafka_server.application.handlers.api_versions import Feature
+from kafka_server.application.feature_service import FeatureService
 from kafka_server.application.ports import AdvertisedListeners, Clock
 from kafka_server.domain.errors import (
     BrokerIdNotRegistered,
     DomainError,
     InvalidRequest,
-    InvalidUpdateVersion,
     UnknownTopicOrPartition,
 )
+from kafka_server.domain.features import UPGRADE
 from kafka_server.domain.topic_name import CLUSTER_METADATA_TOPIC
 
 LEADER_EPOCH = 1
-UPGRADE, SAFE_DOWNGRADE, UNSAFE_DOWNGRADE = 1, 2, 3
 
 
 class ControllerHandlers:
@@ -52,11 +51,9 @@ class ControllerHandlers:
 
     __slots__ = ("_clock", "_features", "_listeners", "_node_id")
 
-    def __init__(
-        self, node_id: int, features: tuple[Feature, ...], listeners: AdvertisedListeners, clock: Clock
-    ) -> None:
+    def __init__(self, node_id: int, features: FeatureService, listeners: AdvertisedListeners, clock: Clock) -> None:
         self._node_id = node_id
-        self._features = {feature.name: feature for feature in features}
+        self._features = features
         self._listeners = listeners
         self._clock = clock
 
@@ -101,34 +98,22 @@ class ControllerHandlers:
             response.nodes = [Node(node_id=self._node_id, listeners=[address])]
         return response
 
-    def update_features(self, context: RequestContext, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse:
+    async def update_features(self, context: RequestContext, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse:
+        # Apache Kafka, too, looks at ``allow_downgrade`` of v0 no longer.
+        updates = [
+            (update.feature, update.max_version_level, update.upgrade_type if context.api_version >= 1 else UPGRADE)
+            for update in request.feature_updates
+        ]
         try:
-            for update in request.feature_updates:
-                self._check(update, context.api_version)
+            await self._features.update(updates, validate_only=request.validate_only)
         except DomainError as error:
-            text = f"No feature was updated, because of {update.feature}: {error}"
-            return UpdateFeaturesResponse(error_code=error.code, error_message=text)
+            return UpdateFeaturesResponse(error_code=error.code, error_message=str(error))
         response = UpdateFeaturesResponse(error_message=None)
         if context.api_version <= 1:
             response.results = [
                 UpdatableFeatureResult(feature=update.feature, error_message=None) for update in request.feature_updates
             ]
         return response
-
-    def _check(self, update: FeatureUpdateKey, version: int) -> None:
-        """Raises InvalidUpdateVersion unless the feature has the wanted level already."""
-        level = update.max_version_level
-        feature = self._features.get(update.feature)
-        if version >= 1 and update.upgrade_type not in (UPGRADE, SAFE_DOWNGRADE, UNSAFE_DOWNGRADE):
-            raise InvalidUpdateVersion(f"Unknown kind of upgrade {update.upgrade_type}")
-        if level < 0:
-            raise InvalidUpdateVersion(f"The level {level} is negative")
-        if feature is None:
-            raise InvalidUpdateVersion("This broker does not know the feature")
-        if not feature.lowest <= level <= feature.highest:
-            raise InvalidUpdateVersion(f"This broker knows the levels {feature.lowest}-{feature.highest}, not {level}")
-        if level != feature.finalized:
-            raise InvalidUpdateVersion(f"The level is {feature.finalized} in this broker and cannot become {level}")
 
     def unregister_broker(self, context: RequestContext, request: UnregisterBrokerRequest) -> UnregisterBrokerResponse:
         error: DomainError = BrokerIdNotRegistered(f"No broker with id {request.broker_id} is registered")

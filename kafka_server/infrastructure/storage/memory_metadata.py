@@ -1,4 +1,4 @@
-"""Owns: configs, credentials and quotas that die with the process. Must never know: which of them are legal."""
+"""Owns: configs, features, credentials and quotas that die with the process. Must never know: what is legal in them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ class MemoryConfigRepository:
             self._configs[resource_type, name] = dict(configs)
         else:
             self._configs.pop((resource_type, name), None)
+
+
+class MemoryFeatureRepository:
+    """``FeatureRepository`` on a dict."""
+
+    __slots__ = ("_epoch", "_levels")
+
+    def __init__(self) -> None:
+        self._levels: dict[str, int] = {}
+        self._epoch = 1
+
+    def load(self) -> tuple[Mapping[str, int], int]:
+        return self._levels, self._epoch
+
+    async def put(self, levels: Mapping[str, int], epoch: int) -> None:
+        self._levels.update(levels)
+        self._epoch = epoch
 
 
 class MemoryScramRepository:

@@ -124,6 +124,22 @@ def _topic_configs(topic: Topic) -> list[Statement]:
     ]
 
 
+class SqliteFeatureRepository:
+    """``FeatureRepository``. With each level stands the epoch of its last change; the largest is that of all."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def load(self) -> tuple[Mapping[str, int], int]:
+        rows = self._store.read("SELECT name, level, epoch FROM features")
+        return {name: level for name, level, _ in rows}, max((epoch for _, _, epoch in rows), default=1)
+
+    async def put(self, levels: Mapping[str, int], epoch: int) -> None:
+        sql = "INSERT OR REPLACE INTO features VALUES (?, ?, ?)"
+        rows: list[Statement] = [(sql, (name, level, epoch)) for name, level in levels.items()]
+        await self._store.submit(rows, always_synced=True)
+
+
 class SqliteConfigRepository:
     """``ConfigRepository``."""
 

@@ -194,6 +194,13 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     );
     INSERT INTO adoption SELECT 1 WHERE EXISTS (SELECT 1 FROM topics) OR EXISTS (SELECT 1 FROM removed_topics);
     """,
+    """
+    CREATE TABLE features (
+        name TEXT PRIMARY KEY,
+        level INTEGER NOT NULL,
+        epoch INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 """Each brings the schema one version further; ``PRAGMA user_version`` counts how many have run. Never edit one that was
 released: add the next."""
