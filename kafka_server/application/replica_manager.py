@@ -92,17 +92,28 @@ class ReplicaManager:
         """Opens the partitions of ``topic`` that are not open yet, up to its ``partition_count``.
 
         Used for a new topic, for a topic that got more partitions, and for each stored topic when the broker starts.
+        When one fails, the others were opened, too, but none is served.
         """
         replicas = self._by_name.get(topic.name, [])
         counters = replicas[0].counters if replicas else TopicCounters()
         partitions = [Partition(index) for index in range(len(topic.partitions), topic.partition_count)]
         # All at once; how many are under way at the same time is for the repository to say.
-        logs = await asyncio.gather(*(self._logs.open(topic, partition) for partition in partitions))
+        opening = (self._logs.open(topic, partition) for partition in partitions)
+        opened = await asyncio.gather(*opening, return_exceptions=True)
+        logs = [log for log in opened if not isinstance(log, BaseException)]
+        for error in opened:
+            if isinstance(error, BaseException):
+                raise error
         for partition, log in zip(partitions, logs, strict=True):
             topic.partitions.append(partition)
             replicas.append(Replica(topic, partition, log, counters))
         self._by_name[topic.name] = replicas
         self._by_id[topic.topic_id] = replicas
+
+    async def discard_new(self, topic: Topic) -> None:
+        """Deletes what ``open_topic`` opened before it failed, of partitions that nobody was told of yet."""
+        for index in range(len(topic.partitions), topic.partition_count):
+            await self._logs.remove(topic, Partition(index))
 
     async def remove_topic(self, topic: Topic) -> None:
         """Stops serving ``topic``, wakes whoever waits for it, and deletes its logs."""

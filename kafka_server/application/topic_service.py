@@ -184,7 +184,7 @@ class TopicService:
         try:
             await self._replicas.open_topic(topic)
         except DomainError:
-            await self._replicas.remove_topic(topic)
+            await self._replicas.discard_new(topic)
             await self._topics.remove(topic)
             raise
         self._configs.warn_of_topic_configs(configs)
@@ -283,7 +283,13 @@ class TopicService:
         except BaseException:
             topic.partition_count = present
             raise
-        await self._replicas.open_topic(topic)
+        try:
+            await self._replicas.open_topic(topic)
+        except DomainError:
+            await self._replicas.discard_new(topic)
+            topic.partition_count = present
+            await self._topics.update(topic)
+            raise
         self._tell(topic)
         log.info("Topic %s grew from %d to %d partitions", name, present, count)
 
