@@ -23,7 +23,7 @@ SETTINGS = (
     "group.initial.rebalance.delay.ms=0",
     "group.min.session.timeout.ms=1000",
     "group.consumer.min.session.timeout.ms=1000",
-    "group.consumer.session.timeout.ms=3000",
+    "group.consumer.session.timeout.ms=1000",
     "group.consumer.min.heartbeat.interval.ms=100",
     "group.consumer.heartbeat.interval.ms=300",
 )

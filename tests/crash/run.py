@@ -11,10 +11,12 @@ from typing import Any
 
 from kafka_protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest, CreateTopicsResponse
 
-from tests.crash import transaction_checks, transaction_workers, workers
+from tests.crash import group_checks, group_workers, transaction_checks, transaction_workers, workers
 from tests.crash.checks import Evidence, judge, summary
 from tests.crash.connections import Connections
+from tests.crash.consumer_group_workers import ConsumerMember
 from tests.crash.faults import Faults
+from tests.crash.group_checks import judge_groups
 from tests.crash.history import History
 from tests.crash.power import PowerSupply
 from tests.crash.process import Target, free_port
@@ -70,7 +72,7 @@ def run(options: Options) -> Outcome:
         target.start()
         evidence, transactions = asyncio.run(_attack(options, connections, faults, history))
         evidence.power_was_cut = faults.counts.get("power-cut", 0) > 0
-        violations = {**judge(evidence), **judge_transactions(transactions)}
+        violations = {**judge(evidence), **judge_transactions(transactions), **judge_groups(history)}
     except (TimeoutError, RuntimeError) as stuck:
         # A broker that does not come back, or not in time, is a finding like any other.
         violations = {"stuck": [str(stuck)]}
@@ -79,7 +81,11 @@ def run(options: Options) -> Outcome:
         if power is not None:
             power.close()
         history.close()
-    counts = {**summary(history.events), **transaction_checks.summary(history.events)}
+    counts = {
+        **summary(history.events),
+        **transaction_checks.summary(history.events),
+        **group_checks.summary(history.events),
+    }
     return Outcome(violations, counts, faults.counts, history.path)
 
 
@@ -120,6 +126,8 @@ def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
     everyone += [transaction_workers.TransactionalProducer(setting, number).run() for number in numbers]
     everyone += [transaction_workers.committed_reader(setting, partition) for partition in range(workers.PARTITIONS)]
     everyone += [transaction_workers.stable_watcher(setting), transaction_workers.leaver(setting)]
+    everyone += [group_workers.ClassicMember(setting, number).run() for number in range(group_workers.MEMBERS)]
+    everyone += [ConsumerMember(setting, number).run() for number in range(group_workers.MEMBERS)]
     return [*everyone, workers.watcher(setting), workers.deleter(setting), workers.newcomer(setting)]
 
 
@@ -136,6 +144,7 @@ async def _create_topics(setting: workers.Setting) -> None:
         CreatableTopic(name=name, num_partitions=workers.PARTITIONS, replication_factor=1)
         for name in (*workers.TOPICS, workers.TRANSACTIONAL)
     ]
+    topics.append(CreatableTopic(group_workers.GROUPED, group_workers.PARTITIONS, 1))
     answer = await client.call(CreateTopicsRequest(topics=topics, timeout_ms=10000), 5, CreateTopicsResponse)
     assert answer is not None
     codes = [topic.error_code for topic in answer.topics]
@@ -154,12 +163,11 @@ async def _read_everything(setting: workers.Setting, heal_s: float) -> Evidence:
             start, found = await _read_partition(client, topic, partition, deadline)
             records[topic, partition], log_starts[topic, partition] = found, start
     evidence = Evidence(setting.history, records, log_starts)
-    for number in range(2):
-        group = f"committer-{number}"
-        await workers.fetch_committed(setting, client, group)
-        for event in setting.history.of("ok", "fetch-committed"):
-            if event["group"] == group:
-                evidence.committed[group, event["topic"], event["partition"]] = event["offset"]
+    groups = {event["group"]: event["topic"] for event in setting.history.of("ok", "commit")}
+    for group, topic in groups.items():
+        count = group_workers.PARTITIONS if topic == group_workers.GROUPED else workers.PARTITIONS
+        found = await workers.fetch_committed(setting, client, group, topic, count, "final")
+        evidence.committed |= {(group, topic, partition): offset for partition, offset in found.items()}
     return evidence
 
 

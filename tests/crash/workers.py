@@ -292,23 +292,33 @@ async def committer(setting: Setting, number: int) -> None:
         await asyncio.sleep(rng.random() * 0.02)
 
 
-async def fetch_committed(setting: Setting, client: WireClient, group: str) -> None:
+async def fetch_committed(
+    setting: Setting,
+    client: WireClient,
+    group: str,
+    topic: str = PLAIN,
+    partitions: int = PARTITIONS,
+    worker: str | None = None,
+) -> dict[int, int]:
+    """What the group has committed, by partition; nothing for what the broker refuses to tell now."""
     request = OffsetFetchRequest(
         group_id=group,
-        topics=[OffsetFetchRequestTopic(name=PLAIN, partition_indexes=list(range(PARTITIONS)))],
+        topics=[OffsetFetchRequestTopic(name=topic, partition_indexes=list(range(partitions)))],
         require_stable=False,
     )
-    setting.history.add("invoke", group, "fetch-committed", group=group)
+    worker = worker or group
+    setting.history.add("invoke", worker, "fetch-committed", group=group)
     answer = await client.call(request, OFFSET_FETCH_VERSION, OffsetFetchResponse)
     assert answer is not None
     if answer.error_code:
-        return
+        return {}
     for row in answer.topics[0].partitions:
         if row.error_code == 0 and row.metadata not in (None, "", f"m{row.committed_offset}"):
             raise AssertionError(f"offset {row.committed_offset} came back with the metadata {row.metadata!r}")
-        facts = {"topic": PLAIN, "partition": row.partition_index, "offset": row.committed_offset}
+        facts = {"topic": topic, "partition": row.partition_index, "offset": row.committed_offset}
         if row.error_code == 0:
-            setting.history.add("ok", group, "fetch-committed", group=group, **facts)
+            setting.history.add("ok", worker, "fetch-committed", group=group, **facts)
+    return {row.partition_index: row.committed_offset for row in answer.topics[0].partitions if not row.error_code}
 
 
 async def committed_offset(client: WireClient, group: str, topic: str) -> int:
