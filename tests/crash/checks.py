@@ -184,7 +184,7 @@ def deleted_records(evidence: Evidence) -> Iterator[str]:
             yield f"{place} begins at {evidence.records[place][0].offset}, DeleteRecords had answered {event['low']}"
 
 
-def fencing(evidence: Evidence) -> Iterator[str]:
+def reused_producer_id(evidence: Evidence) -> Iterator[str]:
     """A producer id is never given out twice."""
     owner: dict[int, str] = {}
     for event in evidence.history.of("ok", "init-producer"):
@@ -220,7 +220,7 @@ CHECKS: dict[str, Callable[[Evidence], Iterator[str]]] = {
     "commit-regress": commit_regress,
     "watermark": watermark,
     "deleted-records": deleted_records,
-    "fencing": fencing,
+    "reused-producer-id": reused_producer_id,
     "refused": refused,
     "exit-code": exit_code,
 }
@@ -235,8 +235,13 @@ def summary(events: list[Event]) -> dict[str, int]:
     """How much was done: acknowledged records, operations, reads."""
     return {
         "operations": sum(e["kind"] == "invoke" for e in events),
-        "acknowledged records": sum(
-            len(e["values"]) for e in events if e["kind"] == "ok" and e["op"] == "send" and e["acks"] != 0
+        "acknowledged records": len(
+            {
+                value
+                for e in events
+                if e["kind"] == "ok" and e["op"] == "send" and e["acks"] != 0
+                for value in e["values"]
+            }
         ),
         "unknown outcomes": sum(e["kind"] == "info" for e in events),
         "records read": sum(e["kind"] == "ok" and e["op"] == "read" for e in events),

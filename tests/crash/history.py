@@ -32,7 +32,7 @@ class History:
 
     def add(self, kind: Kind, worker: str, operation: str, **facts: Any) -> None:
         event = {
-            "t": round(time.monotonic() - self._began, 6),
+            "t": self.now(),
             "kind": kind,
             "worker": worker,
             "op": operation,
@@ -42,6 +42,10 @@ class History:
             self.events.append(event)
             self._file.write(json.dumps(event) + "\n")
             self._file.flush()
+
+    def now(self) -> float:
+        """Seconds since the history began, as in ``t``."""
+        return round(time.monotonic() - self._began, 6)
 
     def of(self, kind: Kind, operation: str) -> Iterator[Event]:
         return (e for e in self.events if e["kind"] == kind and e["op"] == operation)

@@ -116,7 +116,7 @@ def test_deleted_records_must_not_come_back(evidence: Evidence) -> None:
 
 def test_a_producer_id_is_given_out_once(evidence: Evidence) -> None:
     evidence.history.add("ok", "x", "init-producer", producer_id=7)
-    assert "fencing" in violated(evidence)
+    assert "reused-producer-id" in violated(evidence)
 
 
 def test_an_idempotent_batch_is_never_refused(evidence: Evidence) -> None:

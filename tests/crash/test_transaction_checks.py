@@ -25,7 +25,7 @@ def evidence(tmp_path: Path) -> TransactionEvidence:
     history.add("ok", "w", "txn", txn="w/0", result="committed")
     history.add("ok", "w", "txn", txn="w/1", result="aborted")
     history.add("ok", "r", "txn-read", partition=0, offset=0, value=identity(COMMITTED))
-    history.add("ok", "s", "lso", partition=0, stable=2, end=4)
+    history.add("ok", "s", "lso", partition=0, stable=2, end=4, asked=0.0)
     history.add("fail", "w", "txn-stale", what="EndTxn", code=90)
     return TransactionEvidence(history, {0: [StoredRecord(0, COMMITTED, 7)]}, {0: (4, 4)}, {"w": 1})
 
@@ -67,22 +67,36 @@ def test_a_value_seen_before_its_commit_is_a_precommitted_read(evidence: Transac
     assert "precommitted-read" in violated(evidence)
 
 
-@pytest.mark.parametrize(("stable", "end"), [(5, 4), (1, 4)])
-def test_the_last_stable_offset_is_below_the_end_and_never_goes_back(
-    evidence: TransactionEvidence, stable: int, end: int
+def test_the_last_stable_offset_is_not_above_the_end(evidence: TransactionEvidence) -> None:
+    evidence.history.add("ok", "s", "lso", partition=0, stable=5, end=4, asked=0.0)
+    assert "lso-above" in violated(evidence)
+
+
+def test_the_last_stable_offset_never_goes_back(evidence: TransactionEvidence) -> None:
+    evidence.history.add("ok", "s", "lso", partition=0, stable=1, end=4, asked=0.0)
+    assert "lso-back" in violated(evidence)
+
+
+@pytest.mark.parametrize(("is_closed", "is_violated"), [(False, True), (True, False)])
+def test_the_last_stable_offset_waits_for_an_open_transaction(
+    evidence: TransactionEvidence, is_closed: bool, is_violated: bool
 ) -> None:
-    evidence.history.add("ok", "s", "lso", partition=0, stable=stable, end=end)
-    assert "lso" in violated(evidence)
+    history = evidence.history
+    history.add("ok", "w", "txn-write", partition=0, offset=3, since=history.now())
+    if is_closed:
+        history.add("invoke", "w", "txn-close")
+    history.add("ok", "s", "lso", partition=0, stable=4, end=4, asked=history.now() + 0.001)
+    assert ("lso-open" in violated(evidence)) is is_violated
 
 
 def test_a_last_stable_offset_that_sticks_is_noticed(evidence: TransactionEvidence) -> None:
     evidence.ends[0] = (2, 4)
-    assert "lso" in violated(evidence)
+    assert "lso-stuck" in violated(evidence)
 
 
 def test_a_stale_request_that_succeeds_is_noticed(evidence: TransactionEvidence) -> None:
     evidence.history.add("ok", "w", "txn-stale", what="Produce", code=0)
-    assert "stale-request" in violated(evidence)
+    assert "fencing" in violated(evidence)
 
 
 @pytest.mark.parametrize(("offset", "is_torn"), [(1, False), (3, False), (2, True), (-1, True)])

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from tests.crash.history import Event, History, identity
 from tests.crash.wire_client import StoredRecord
 
+TIMEOUT_SECONDS = 4.0
+"""After that a transaction of this workload may be aborted by the broker."""
+
 
 @dataclass(slots=True)
 class TransactionEvidence:
@@ -79,22 +82,49 @@ def precommitted_read(evidence: TransactionEvidence) -> Iterator[str]:
             yield f"{event['value']} was shown at {event['t']}, before its commit was asked for"
 
 
-def last_stable_offset(evidence: TransactionEvidence) -> Iterator[str]:
-    """It lies at or below the high watermark, never goes back, and waits for nobody for ever."""
+def stable_offset_above(evidence: TransactionEvidence) -> Iterator[str]:
+    """The last stable offset lies at or below the high watermark, which is asked for after it."""
+    for event in evidence.history.of("ok", "lso"):
+        if event["stable"] > event["end"]:
+            yield f"partition {event['partition']} had the last stable offset {event['stable']} above {event['end']}"
+
+
+def stable_offset_back(evidence: TransactionEvidence) -> Iterator[str]:
+    """The last stable offset never goes back."""
     highest: dict[int, int] = defaultdict(int)
     for event in evidence.history.of("ok", "lso"):
         partition, stable = event["partition"], event["stable"]
-        if stable > event["end"]:
-            yield f"partition {partition} had the last stable offset {stable} above the end {event['end']}"
         if stable < highest[partition]:
             yield f"the last stable offset of partition {partition} went back from {highest[partition]} to {stable}"
         highest[partition] = max(highest[partition], stable)
+
+
+def stable_offset_open(evidence: TransactionEvidence) -> Iterator[str]:
+    """The last stable offset does not pass the first record of a transaction that is certainly open: its write was
+    answered, nobody has asked for its end, and it is not out of time."""
+    first: dict[tuple[str, int], Event] = {}
+    """By worker and partition: the write that began what is open there."""
+    for event in evidence.history.events:
+        if event["op"] == "txn-close":
+            first = {key: write for key, write in first.items() if key[0] != event["worker"]}
+        elif event["op"] == "txn-write":
+            first.setdefault((event["worker"], event["partition"]), event)
+        elif event["op"] == "lso":
+            for (worker, partition), write in first.items():
+                is_open = write["t"] < event["asked"] and event["t"] < write["since"] + TIMEOUT_SECONDS
+                if partition == event["partition"] and is_open and event["stable"] > write["offset"]:
+                    what = f"{worker} had a transaction open at {write['offset']} of partition {partition}"
+                    yield f"{what}, the last stable offset was {event['stable']} at {event['t']}"
+
+
+def stable_offset_stuck(evidence: TransactionEvidence) -> Iterator[str]:
+    """The last stable offset waits for nobody for ever."""
     for partition, (stable, end) in evidence.ends.items():
         if stable != end:
             yield f"the last stable offset of partition {partition} sticks at {stable}, the end is {end}"
 
 
-def stale_request(evidence: TransactionEvidence) -> Iterator[str]:
+def fencing(evidence: TransactionEvidence) -> Iterator[str]:
     """Requests of a replaced owner, and of a transaction that is over, fail."""
     for event in evidence.history.of("ok", "txn-stale"):
         yield f"{event['worker']}: {event['what']} of an old epoch succeeded at {event['t']}"
@@ -121,8 +151,11 @@ TRANSACTION_CHECKS: dict[str, Callable[[TransactionEvidence], Iterator[str]]] = 
     "aborted-read": aborted_read,
     "torn-transaction": torn_transaction,
     "precommitted-read": precommitted_read,
-    "lso": last_stable_offset,
-    "stale-request": stale_request,
+    "lso-above": stable_offset_above,
+    "lso-back": stable_offset_back,
+    "lso-open": stable_offset_open,
+    "lso-stuck": stable_offset_stuck,
+    "fencing": fencing,
     "torn-offset": torn_offset,
 }
 

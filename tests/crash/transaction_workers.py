@@ -38,13 +38,14 @@ from kafka_protocol.messages.txn_offset_commit import (
 from kafka_protocol.wire import Message
 
 from tests.crash.history import identity, make_value
+from tests.crash.transaction_checks import TIMEOUT_SECONDS
 from tests.crash.wire_client import Lost, StoredRecord, WireClient, build_batch, read_committed
 from tests.crash.workers import FETCH_VERSION, LIST_OFFSETS_VERSION, PARTITIONS, RETRIABLE, TRANSACTIONAL, Setting
 
 M = TypeVar("M", bound=Message)
 
 WORKERS = 4
-TIMEOUT_MS = 4_000
+TIMEOUT_MS = int(TIMEOUT_SECONDS * 1000)
 STUCK_SECONDS_MAX = TIMEOUT_MS / 1000 + 10
 """How long after the last request an open transaction may hold readers back."""
 LEAVE_SECONDS = TIMEOUT_MS / 1000 + 2
@@ -165,6 +166,7 @@ class TransactionalProducer:
         raise Stopped
 
     async def _initialise(self) -> Owner:
+        self._history.add("invoke", self.name, "txn-close")  # aborts what this id has open
         while True:
             answer = await self._ask(InitProducerIdRequest(self.name, TIMEOUT_MS), 4, InitProducerIdResponse)
             if answer.error_code == 0:
@@ -178,9 +180,13 @@ class TransactionalProducer:
             await self._add_partition(owner, partition)
         request = self._produce_request(owner, partition, values)
         owner.sequences[partition] += len(values)
+        since = self._history.now()
         while True:
             answer = await self._ask(request, 12 if self.is_second_protocol else 9, ProduceResponse)
-            if await self._is_done(answer.responses[0].partition_responses[0].error_code, "Produce"):
+            result = answer.responses[0].partition_responses[0]
+            if await self._is_done(result.error_code, "Produce"):
+                facts = {"partition": partition, "offset": result.base_offset, "since": since}
+                self._history.add("ok", self.name, "txn-write", producer=owner.producer_id, **facts)
                 return
 
     def _produce_request(self, owner: Owner, partition: int, values: list[bytes]) -> ProduceRequest:
@@ -228,6 +234,7 @@ class TransactionalProducer:
 
     async def _end(self, owner: Owner, is_commit: bool) -> Owner:
         request = EndTxnRequest(self.name, *self._identity(owner), is_commit)
+        self._history.add("invoke", self.name, "txn-close")
         while True:
             answer = await self._ask(request, 5 if self.is_second_protocol else 3, EndTxnResponse)
             if await self._is_done(answer.error_code, "EndTxn"):
@@ -333,13 +340,15 @@ async def stable_watcher(setting: Setting) -> None:
     client = setting.client("stable-watcher")
     while not setting.stop.is_set():
         for partition in range(PARTITIONS):
+            asked = setting.history.now()
             try:
                 stable, end = await ends(client, partition)
             except Lost:
                 await asyncio.sleep(0.05)
                 continue
             if stable >= 0 and end >= 0:
-                setting.history.add("ok", "stable-watcher", "lso", partition=partition, stable=stable, end=end)
+                facts = {"partition": partition, "stable": stable, "end": end, "asked": asked}
+                setting.history.add("ok", "stable-watcher", "lso", **facts)
         await asyncio.sleep(0.1)
 
 
