@@ -443,3 +443,6 @@ class DiskPartitionLog:
         self._chores.clear()
         self._folder_dirty = False
         self._unflushed = 0
+        # The files go after a while (file.delete.delay.ms); meanwhile they must not take up descriptors.
+        for segment in self._segments:
+            segment.rest()
