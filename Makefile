@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+RESULTS := tests/benchmarks/RESULTS.md
 
 .DEFAULT_GOAL := help
 .PHONY: help run test differential check codegen check-codegen lint types format snapshots bench soak peers docs clean
@@ -42,9 +43,14 @@ format: $(READY) ## rewrite the sources in the project's style
 snapshots: $(READY) ## accept the codecs' present output as the new snapshots
 	$(BIN)/python -m pytest tests/codegen tests/generated --snapshot-update
 
-bench: $(READY) ## measure codecs and broker beside their peers (needs `make peers`)
-	$(BIN)/python -m tests.benchmarks.codec
-	$(BIN)/python -m tests.benchmarks.broker
+bench: $(READY) peers ## measure everything beside its peers; writes the tables and the plot of README and RESULTS.md
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python -m tests.benchmarks.codec --update $(RESULTS)
+	$(BIN)/python -m tests.benchmarks.anatomy --update ARCHITECTURE.md
+	$(BIN)/python -m tests.benchmarks.broker --update README.md $(RESULTS)
+	$(BIN)/python -m tests.benchmarks.scale --update $(RESULTS) --plot tests/benchmarks/scale.svg
+	$(BIN)/python -m tests.benchmarks.durability --update $(RESULTS)
+	$(BIN)/python -m tests.benchmarks.reads --update $(RESULTS)
 
 soak: $(READY) ## attack a broker for minutes: kills, power cuts where they can be tried, planted bugs
 	$(BIN)/python -m tests.crash --seconds 300

@@ -32,7 +32,7 @@ from kafka_server.infrastructure.network.connection import Connection
 from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameReader
 from kafka_server.testing.broker import settings_for_test
 from tests.benchmarks.broker.raw import batch_of, framed
-from tests.benchmarks.report import Table, machine, markdown, replace_between, show, significant
+from tests.benchmarks.report import Table, machine, markdown, show, significant, update
 
 PRODUCE_VERSION = 10
 FETCH_VERSION = 16
@@ -271,7 +271,7 @@ def table_of(title: str, by_size: dict[int, Stages]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.anatomy", description=__doc__)
-    parser.add_argument("--update", type=Path, help="also put the tables between the anatomy markers of this file")
+    parser.add_argument("--update", type=Path, nargs="+", help="also put the tables into these files")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="bytes per batch (default: %(default)s)")
     options = parser.parse_args(arguments)
     with (
@@ -285,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for table in (produce, fetch):
         show(table)
     if options.update:
-        replace_between(options.update, "anatomy", "\n".join(markdown(table) for table in (produce, fetch)))
+        update(options.update, {"anatomy": "\n".join(markdown(table) for table in (produce, fetch))})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import math
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,6 +96,16 @@ def replace_between(path: Path, marker: str, text: str) -> None:
     if not pattern.search(old):
         raise ValueError(f"{path} has no <!-- {marker} --> ... <!-- /{marker} --> pair")
     path.write_text(pattern.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", old))
+
+
+def update(paths: Iterable[Path], texts: Mapping[str, str]) -> None:
+    """Put each text between its markers, in whichever of the files has them; a text without a place is an error."""
+    for marker, text in texts.items():
+        holders = [path for path in paths if f"<!-- {marker} -->" in path.read_text()]
+        if not holders:
+            raise ValueError(f"none of the files has a <!-- {marker} --> pair")
+        for path in holders:
+            replace_between(path, marker, text)
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:

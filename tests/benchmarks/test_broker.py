@@ -16,7 +16,7 @@ from tests.benchmarks.broker.tables import (
     throughput_table,
 )
 from tests.benchmarks.broker.workloads import Load, Throughput
-from tests.benchmarks.report import replace_between, significant
+from tests.benchmarks.report import replace_between, significant, update
 
 LOAD = Load(size=1000, count=1000, partitions=1)
 
@@ -90,3 +90,19 @@ def test_a_file_without_markers_is_not_touched(tmp_path: Path) -> None:
     readme.write_text("no markers\n")
     with pytest.raises(ValueError, match="has no <!-- bench -->"):
         replace_between(readme, "bench", "new")
+
+
+def test_each_table_goes_into_the_file_that_has_its_markers(tmp_path: Path) -> None:
+    readme, details = tmp_path / "README.md", tmp_path / "RESULTS.md"
+    readme.write_text("<!-- speed -->\n<!-- /speed -->\n")
+    details.write_text("<!-- cpu -->\n<!-- /cpu -->\n")
+    update([readme, details], {"speed": "fast", "cpu": "little"})
+    assert "fast" in readme.read_text()
+    assert "little" in details.read_text()
+
+
+def test_a_table_without_a_place_is_not_dropped_silently(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- speed -->\n<!-- /speed -->\n")
+    with pytest.raises(ValueError, match="none of the files has a <!-- cpu -->"):
+        update([readme], {"cpu": "little"})

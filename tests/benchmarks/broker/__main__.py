@@ -19,19 +19,21 @@ from pathlib import Path
 from tests.benchmarks.broker.contestants import FLUSH_POLICIES, Contestant, available_contestants
 from tests.benchmarks.broker.tables import Samples, cpu_table, summary_table, throughput_table
 from tests.benchmarks.broker.workloads import (
+    JAVA_LOADS,
     LOADS,
     RAW_LOADS,
     Load,
     idle_connections,
+    java_throughput,
     latency,
     raw_throughput,
     start_and_stop,
     throughput,
 )
-from tests.benchmarks.report import Table, machine, markdown, progress, replace_between, show
+from tests.benchmarks.report import Table, machine, markdown, progress, show, update
 
 LATENCY_RUNS = ("produce_latency", "end_to_end_latency")
-PARTS = ("throughput", "latency", "start", "connections")
+PARTS = ("throughput", "java", "latency", "start", "connections")
 
 
 class Run:
@@ -57,12 +59,13 @@ class Run:
             for contestant in self.contestants[shift:] + self.contestants[:shift]:
                 yield number, contestant
 
-    def loads(self, loads: Sequence[Load], raw_loads: Sequence[Load], rounds: int) -> None:
+    def loads(self, loads: Sequence[Load], raw_loads: Sequence[Load], java_loads: Sequence[Load], rounds: int) -> None:
         """A round that warms up (a JVM needs it) is run for each load and thrown away."""
         for contestant in self.contestants:
             self.samples.throughput[contestant.name] = {}
         runs = [(load, throughput, ("produce", "consume")) for load in loads]
         runs += [(load, raw_throughput, ("raw produce", "raw fetch")) for load in raw_loads]
+        runs += [(load, java_throughput, ("Java perf tool, produce", "Java perf tool, consume")) for load in java_loads]
         for load, measure, names in runs:
             for number, contestant in self._rounds(rounds + 1):
                 with self._guard(contestant, f"{names[0]} {load.label}, round {number} of {rounds}"):
@@ -107,17 +110,22 @@ def wanted_loads(loads: Sequence[Load], options: argparse.Namespace) -> list[Loa
 def run_all(contestants: Sequence[Contestant], options: argparse.Namespace) -> Samples:
     loads = wanted_loads(LOADS, options)
     raw_loads = wanted_loads(RAW_LOADS, options)
+    java_loads = wanted_loads(JAVA_LOADS, options) if "java" in options.parts else []
+    if "throughput" not in options.parts:
+        loads = raw_loads = []
     per_round = len(contestants)
-    total = per_round * ((len(loads) + len(raw_loads)) * (options.rounds + 1) + 2 * options.rounds + options.rounds + 2)
+    total = per_round * (
+        (len(loads) + len(raw_loads) + len(java_loads)) * (options.rounds + 1) + 2 * options.rounds + options.rounds + 2
+    )
     with progress(total) as step:
         run = Run(contestants, step)
-        if "throughput" in options.parts or "latency" in options.parts:
+        if {"throughput", "java", "latency"} & set(options.parts):
             with contextlib.ExitStack() as stack:
                 for contestant in contestants:
                     contestant.start()
                     stack.callback(contestant.stop)
-                if "throughput" in options.parts:
-                    run.loads(loads, raw_loads, options.rounds)
+                if loads or raw_loads or java_loads:
+                    run.loads(loads, raw_loads, java_loads, options.rounds)
                 if "latency" in options.parts:
                     run.latencies(max(int(options.latency_samples * min(options.scale, 1)), 20), options.rounds)
         if "start" in options.parts:
@@ -144,7 +152,8 @@ def tables_of(contestants: Sequence[Contestant], samples: Samples, missing: Sequ
         f"Medians of {rounds} rounds; the brokers take turns within each round, and a ratio is the median of the"
         " rounds' ratios. Above 1 we are better.",
         "client CPU: cores that the client used against our broker; near 1.0 the client, not the broker, is the limit.",
-        "raw: ready-made batches over one socket, five requests in flight, instead of librdkafka.",
+        "Clients: librdkafka; raw: ready-made batches over one socket, five requests in flight; Java perf tool:"
+        " ProducerPerformance and ConsumerPerformance, with the start of their JVM in their CPU but not in their time.",
         *(f"Missing: {reason}" for reason in missing),
         *(f"Failed: {failure}" for failure in samples.failures),
     ]
@@ -200,7 +209,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--without", nargs="+", default=[], metavar="PEER", help="leave out a peer: Apache, Tansu")
     parser.add_argument("--output", type=Path, default=Path(".cache/bench"), help="folder for broker.json, broker.md")
-    parser.add_argument("--update", type=Path, help="also put the tables between the broker-bench markers of this file")
+    parser.add_argument("--update", type=Path, nargs="+", help="also put the tables into these files")
     return parser.parse_args(arguments)
 
 
@@ -216,7 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (options.output / "broker.md").write_text(text)
     (options.output / "broker.json").write_text(as_json(contestants, samples))
     if options.update:
-        replace_between(options.update, "broker-bench", text)
+        parts = {"broker-bench": [tables[0], tables[-1]], "broker-cpu": tables[1:2]}
+        update(options.update, {marker: "\n".join(map(markdown, found)) for marker, found in parts.items()})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -94,6 +94,13 @@ class _Command:
             self.stop()
             raise RuntimeError(f"the broker does not answer; its last words:\n{text}") from error
 
+    def kill(self) -> None:
+        """Ends the process without a chance to write anything; ``start`` finds what is left."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is None:
@@ -121,24 +128,28 @@ class KafkaServer(_Command):
 
     is_peer = False
 
-    def __init__(self, storage: str = "memory") -> None:
+    def __init__(self, storage: str = "memory", folder: Path | None = None, **settings: str) -> None:
+        """``folder`` outlives the broker; without it the data are on a temporary one. ``settings``: key=value."""
         super().__init__()
         self.name = f"ours ({storage})"
         self.version = importlib.metadata.version("kafka-server")
         self.flush_policy = FLUSH_POLICIES[storage]
         self._storage = storage
-        self._folder: Path | None = None
+        self._kept_folder = folder
+        self._folder = folder
+        self._overrides = [word for key, text in settings.items() for word in ("--override", f"{key}={text}")]
 
     def command(self, port: int) -> list[str]:
         listener = f"PLAINTEXT://127.0.0.1:{port}"
         command = [sys.executable, "-m", "kafka_server", "start", "--listeners", listener]
         if self._storage == "memory":
-            return [*command, "--storage", "memory"]
+            return [*command, "--storage", "memory", *self._overrides]
         policy = self._storage.removeprefix("disk, ")
-        return [*command, "--storage", "disk", "--log-dirs", str(self._folder), "--override", policy]
+        where = ["--storage", "disk", "--log-dirs", str(self._folder), "--override", policy]
+        return [*command, *where, *self._overrides]
 
     def start(self) -> float:
-        if self._storage != "memory":
+        if self._storage != "memory" and self._kept_folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="bench-kafka-server-"))
         return super().start()
 
@@ -150,7 +161,7 @@ class KafkaServer(_Command):
 
     def stop(self) -> None:
         super().stop()
-        if self._folder is not None:
+        if self._folder is not None and self._kept_folder is None:
             shutil.rmtree(self._folder)
             self._folder = None
 
@@ -185,6 +196,7 @@ class Apache:
     is_peer = True
     name = "Apache Kafka"
     flush_policy = "flush=os (page cache), its default"
+    properties: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self._kafka: ApacheKafka | None = None
@@ -207,7 +219,7 @@ class Apache:
 
     def start(self) -> float:
         """Formatting the data folder comes first and is not counted; another thread sees the process appear."""
-        kafka = self._kafka = ApacheKafka(heap="1g")
+        kafka = self._kafka = ApacheKafka(heap="1g", properties=dict(self.properties))
         times: list[float] = []
 
         def watch() -> None:
@@ -229,6 +241,14 @@ class Apache:
         kafka, self._kafka = self._kafka, None
         if kafka is not None:
             kafka.stop()
+
+
+class SyncedApache(Apache):
+    """The same, told to sync what it acknowledges."""
+
+    name = "Apache Kafka, synced"
+    flush_policy = "log.flush.interval.messages=1: a record is acknowledged after an fsync of its own"
+    properties = {"log.flush.interval.messages": "1"}
 
 
 def available_contestants(storages: Sequence[str], without: Sequence[str]) -> tuple[list[Contestant], list[str]]:

@@ -37,7 +37,7 @@ def ratio_of_rounds(ours: Sequence[Throughput], peers: Sequence[Throughput]) -> 
 
 def throughput_table(names: Sequence[str], peers: Sequence[str], samples: Samples) -> Table:
     columns = ["run", *names, *(f"vs {name}" for name in peers), "client CPU"]
-    table = Table("Throughput in MB/s, acks=all, librdkafka as the client", columns)
+    table = Table("Throughput in MB/s, acks=all", columns)
     for key, mine in samples.throughput[names[0]].items():
         load, run = key
         rounds = {name: samples.throughput[name].get(key, []) for name in names}

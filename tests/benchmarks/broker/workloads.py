@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from tests.benchmarks.broker import java
 from tests.benchmarks.broker.contestants import Contestant
 from tests.benchmarks.broker.processes import peak_resident_mb, reset_peak, resident_mb
 
@@ -47,6 +48,10 @@ LOADS = [
 
 RAW_LOADS = [Load(size, count, 1) for size, count in ((16 * 1024, 16_000), (1000 * 1024, 400))]
 """Batches by raw sockets: Java's default batch.size, and what librdkafka fills when it is busy."""
+
+
+JAVA_LOADS = [Load(100, 1_500_000, 6), Load(1024, 500_000, 6)]
+"""By Kafka's own perf tools: long enough for their JVM to get warm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,23 @@ def raw_throughput(contestant: Contestant, load: Load, round_number: int) -> tup
         sections = run_client("raw", bootstrap=contestant.bootstrap, pid=pid, topic=topic.name, **arguments)
         peak_mb = peak_resident_mb(pid)
         produced, consumed = (Throughput(size=load.size, peak_mb=peak_mb, **section) for section in sections)
+        return produced, consumed
+
+
+def java_throughput(contestant: Contestant, load: Load, round_number: int) -> tuple[Throughput, Throughput]:
+    """The same by ProducerPerformance and ConsumerPerformance."""
+    pid = contestant.pid
+    with Topic(contestant.bootstrap, f"java-{load.size}-{load.partitions}-{round_number}", load.partitions) as topic:
+        runs = []
+        where = (contestant.bootstrap, pid, topic.name)
+        for measure in (
+            lambda: java.produce(*where, load.size, load.count),
+            lambda: java.consume(*where, load.count),
+        ):
+            reset_peak(pid)
+            seconds, client_s, broker_s = measure()
+            runs.append(Throughput(load.count, load.size, seconds, client_s, broker_s, peak_resident_mb(pid)))
+        produced, consumed = runs
         return produced, consumed
 
 

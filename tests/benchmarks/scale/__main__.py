@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.benchmarks.broker.contestants import Contestant, available_contestants
-from tests.benchmarks.report import Table, machine, markdown, progress, replace_between, show, significant
+from tests.benchmarks.report import Table, machine, markdown, progress, show, significant, update
 from tests.benchmarks.scale.crowd import Measured
 
 PATIENCE_S = 180
@@ -162,7 +162,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--without", nargs="+", default=[], metavar="PEER", help="leave out a peer: Apache, Tansu")
     parser.add_argument("--output", type=Path, default=Path(".cache/bench"), help="folder for scale.md and scale.svg")
     parser.add_argument("--plot", type=Path, help="also write the plot to this file")
-    parser.add_argument("--update", type=Path, help="also put the table between the scale-bench markers of this file")
+    parser.add_argument("--update", type=Path, nargs="+", help="also put the tables into these files")
     return parser.parse_args(arguments)
 
 
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for path in filter(None, (options.output / "scale.svg", options.plot)):
             draw(lines, path)
     if options.update:
-        replace_between(options.update, "scale-bench", markdown(table))
+        update(options.update, {"scale-bench": markdown(table)})
 
 
 if __name__ == "__main__":
