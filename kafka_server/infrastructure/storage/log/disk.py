@@ -10,12 +10,12 @@ whatever was not synced. What the real one promises, and no more:
   revert.
 - ``replace`` writes a whole small file: new content under a temporary name, sync, rename, sync of the folder.
 
-How stored bytes are read for a fetch was measured (``python -m tests.benchmarks.reads``, CPU seconds per GiB in pieces of
-1 MiB over loopback, sender + receiver, Linux 6, two cores): preadv with RWF_NOWAIT into memory that is used again
-0.27 + 0.10, mmap 0.24 + 0.09, sendfile 0.22 + 0.16. The copy that the other two save costs nearly nothing while it stays
-in the processor's cache, and preadv is the only one that says "not in memory" instead of making the event loop wait for
-the device. A cold page of a mapping does wait, and a read error or a truncation under it kills the process (SIGBUS);
-sendfile waits, too, and cannot be mixed into the writes of a transport or of TLS.
+How stored bytes are read for a fetch was measured (``python -m tests.benchmarks.reads``; CPU seconds per GiB in pieces
+of 1 MiB over loopback, sender + receiver, Linux 6, two cores): preadv with RWF_NOWAIT into memory that is used again
+0.27 + 0.10, mmap 0.24 + 0.09, sendfile 0.22 + 0.16. The copy that the other two save costs nearly nothing while it
+stays in the processor's cache, and preadv is the only one that says "not in memory" instead of making the event loop
+wait for the device. A cold page of a mapping does wait, and a read error or a truncation under it kills the process
+(SIGBUS); sendfile waits, too, and cannot be mixed into the writes of a transport or of TLS.
 """
 
 from __future__ import annotations
