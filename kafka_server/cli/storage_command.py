@@ -1,7 +1,7 @@
 """Owns: ``kafka-server storage dump | verify | info``: what is printed about files and folders, and the exit codes.
 Must never know: file formats, beyond which function reads which.
 
-Exit codes of ``verify``: 0 nothing is wrong, 1 something is.
+Exit codes of ``verify``: 0 nothing is wrong, 1 something is; of ``info``: 1 when nobody knows whose folder it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kafka_server.cli.start import EXIT_USAGE, fail
 from kafka_server.domain.control_record import parse_marker
 from kafka_server.domain.errors import DomainError
 from kafka_server.domain.record_batch import CODEC_NAMES, DELETE_HORIZON, BatchHeader
-from kafka_server.infrastructure.storage.log import inspection, names
+from kafka_server.infrastructure.storage.log import inspection, names, verification
 from kafka_server.infrastructure.storage.log.checkpoints import BrokenFile, decode_snapshot
 from kafka_server.infrastructure.storage.log.index import OffsetIndex, TimeIndex
 from kafka_server.infrastructure.storage.log.transaction_index import decode_transaction_index
@@ -153,7 +153,7 @@ def verify(folders: Sequence[str]) -> int:
         facts = inspection.facts_of(folder)
         if facts.holder:
             print(f"{folder}: in use by pid {facts.holder}; what it writes right now may look unfinished")
-        for finding in inspection.verify(folder):
+        for finding in verification.verify(folder):
             count += 1
             print(f"{finding.path}: {finding.what}")
         size = sum(partition.log_bytes for partition in facts.partitions)
@@ -164,6 +164,7 @@ def verify(folders: Sequence[str]) -> int:
 
 def info(folders: Sequence[str]) -> int:
     """Whose folder it is, how it was left, and what takes how much room."""
+    code = 0
     for folder in folders:
         if not os.path.isdir(folder):
             return fail(f"{folder} is no folder", EXIT_USAGE)
@@ -172,6 +173,9 @@ def info(folders: Sequence[str]) -> int:
             f"in use by pid {facts.holder}" if facts.holder else ("clean" if facts.is_clean else "not stopped cleanly")
         )
         print(f"{facts.path}: {state}")
+        if facts.flaw:
+            print(f"  {facts.flaw}")
+            code = EXIT_FINDINGS
         for key, value in sorted(facts.identity.items()):
             print(f"  {key} = {value}")
         in_partitions = 0
@@ -182,4 +186,4 @@ def info(folders: Sequence[str]) -> int:
         print(f"  {'':>14} {facts.disk_bytes - in_partitions:>14} {'':>9} {'':>13}  (everything else)")
         records = sum(one.log_bytes for one in facts.partitions)
         print(f"  {records:>14} {facts.disk_bytes:>14} {'':>9} {'':>13}  (all)")
-    return 0
+    return code

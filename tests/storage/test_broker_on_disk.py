@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from kafka_server.infrastructure.storage import StorageRefused
-from kafka_server.infrastructure.storage.log import inspection
+from kafka_server.infrastructure.storage.log import verification
 from kafka_server.testing.broker import threaded_broker
 
 PATIENCE_S = 20.0
@@ -76,7 +76,7 @@ def test_records_topics_and_positions_are_there_after_a_restart(tmp_path: Path) 
         consumer.close()
         again = AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=PATIENCE_S)
         assert (again.cluster_id, list(again.topics)) == (cluster, ["orders"])
-    assert list(inspection.verify(str(tmp_path))) == []
+    assert list(verification.verify(str(tmp_path))) == []
 
 
 def test_a_folder_belongs_to_one_node_and_to_one_process(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_compacted_topic_keeps_the_newest_record_of_each_key(tmp_path: Path) -
         assert all(value == b"v%d" % offset for offset, _, value in found)
     with threaded_broker(**settings(tmp_path)) as broker:
         assert {key: value for _, key, value in read(broker.bootstrap, "state")} == newest
-    assert list(inspection.verify(str(tmp_path))) == []
+    assert list(verification.verify(str(tmp_path))) == []
 
 
 def test_a_deleted_topic_leaves_no_files_and_its_name_may_be_used_again(tmp_path: Path) -> None:

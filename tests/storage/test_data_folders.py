@@ -17,7 +17,7 @@ from kafka_server.application.ports import PartitionLog
 from kafka_server.domain.errors import StorageError
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.record_batch import assigned_prefix, parse_header
-from kafka_server.domain.topic import Topic
+from kafka_server.domain.topic import Topic, TopicSettings
 from kafka_server.infrastructure.storage import StorageRefused
 from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.checkpoints import read_offsets
@@ -336,6 +336,49 @@ async def test_a_stop_on_a_full_disk_is_not_a_clean_one_but_ends(tmp_path: Path)
     disk.is_full = True
     await logs.close()
     assert not (tmp_path / names.CLEAN_SHUTDOWN).exists()
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "version: 0\ntopic_id: short\n"])
+async def test_a_partition_metadata_that_is_broken_is_written_anew(tmp_path: Path, content: str) -> None:
+    async with running_broker(**on(tmp_path)) as broker:
+        topic = await broker.broker.services.topics.create_for_client("orders")
+    file = tmp_path / "orders-0" / names.PARTITION_METADATA
+    expected = file.read_text()
+    file.write_text(content)
+    async with running_broker(**on(tmp_path)) as broker:
+        assert broker.broker.services.topics.get("orders").topic_id == topic.topic_id
+        assert broker.broker.services.replicas.find("orders", 0)
+    assert file.read_text() == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"\xff\xfe\0", "no properties file"), (b"version=1\nnode.id=first\n", "no number")]
+)
+async def test_a_folder_that_does_not_say_whose_it_is_is_refused_in_words(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    (tmp_path / names.META_PROPERTIES).write_bytes(content)
+    with pytest.raises(StorageRefused, match=told):
+        async with running_broker(**on(tmp_path)):
+            pass
+
+
+async def test_a_hole_in_a_log_is_told_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    topic = Topic("orders", bytes(range(16)), 1, TopicSettings(segment_bytes=100))
+    logs, folders, _ = opened(tmp_path)
+    partition = Partition(0)
+    log = await logs.open(topic, partition)
+    for _ in range(4):
+        append(log, partition, batch())
+    await logs.close()
+    folders[0].lock.release()
+    (tmp_path / "orders-0" / "00000000000000000001.log").unlink()
+    (tmp_path / "orders-0" / "00000000000000000002.log").unlink()
+
+    logs, _, _ = opened(tmp_path)
+    await logs.open(topic, Partition(0))
+    assert "the offsets 1 to 2 are missing" in caplog.text
+    await logs.close()
 
 
 async def test_a_partition_that_cannot_be_opened_is_a_readable_error(tmp_path: Path) -> None:

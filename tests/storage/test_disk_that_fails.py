@@ -10,7 +10,7 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kafka_server.infrastructure.storage.log import names
-from kafka_server.infrastructure.storage.log.inspection import verify
+from kafka_server.infrastructure.storage.log.verification import verify
 
 PROGRAM = """
 import errno, sys

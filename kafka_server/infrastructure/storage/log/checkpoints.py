@@ -26,6 +26,8 @@ class BrokenFile(Exception):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 # ---- checkpoints: version, count, one entry a line -------------------------------------------------------------------

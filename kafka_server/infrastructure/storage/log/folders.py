@@ -111,7 +111,11 @@ class DataFolder:
         for name in self.disk.names(self.path):
             key = names.parse_partition_folder(name)
             if key is not None and os.path.isdir(os.path.join(self.path, name)):
-                found[key] = read_partition_metadata(self.disk, os.path.join(self.path, name, names.PARTITION_METADATA))
+                path = os.path.join(self.path, name, names.PARTITION_METADATA)
+                try:
+                    found[key] = read_partition_metadata(self.disk, path)
+                except BrokenFile:
+                    found[key] = None  # Whoever opens the partition says so, and writes it anew.
         return found
 
     def bytes_to_check(self) -> int:
@@ -236,20 +240,23 @@ def _open_folder(disk: Disk, path: str) -> tuple[DataFolder, dict[str, str]]:
         raise DataFolderError(f"{path} cannot be used as a data folder: {error.strerror}") from error
     try:
         meta = read_meta_properties(disk, os.path.join(path, names.META_PROPERTIES))
+        points_path = os.path.join(path, names.RECOVERY_POINTS)
+        folder = DataFolder(
+            disk,
+            path,
+            lock,
+            clean=disk.read_file(os.path.join(path, names.CLEAN_SHUTDOWN)) is not None,
+            has_recovery_points=disk.read_file(points_path) is not None,
+            recovery_points=_offsets(disk, points_path),
+            log_starts=_offsets(disk, os.path.join(path, names.LOG_STARTS)),
+            cleaner_offsets=_offsets(disk, os.path.join(path, names.CLEANER_OFFSETS)),
+        )
     except BrokenFile as broken:
         lock.release()
-        raise DataFolderError(str(broken)) from None
-    points_path = os.path.join(path, names.RECOVERY_POINTS)
-    folder = DataFolder(
-        disk,
-        path,
-        lock,
-        clean=disk.read_file(os.path.join(path, names.CLEAN_SHUTDOWN)) is not None,
-        has_recovery_points=disk.read_file(points_path) is not None,
-        recovery_points=_offsets(disk, points_path),
-        log_starts=_offsets(disk, os.path.join(path, names.LOG_STARTS)),
-        cleaner_offsets=_offsets(disk, os.path.join(path, names.CLEANER_OFFSETS)),
-    )
+        raise DataFolderError(f"{broken}; restore it, or remove it if the folder is this node's") from None
+    except OSError as error:
+        lock.release()
+        raise DataFolderError(f"{error.filename or path} cannot be read: {error.strerror}") from error
     return folder, meta
 
 
@@ -274,6 +281,10 @@ def _identity(
     for folder, meta in zip(folders, metas, strict=True):
         theirs = meta.get("node.id", meta.get("broker.id"))
         if theirs is not None:
+            if not theirs.isdecimal():
+                raise DataFolderError(
+                    f"{folder.path} belongs to node {theirs!r}, which is no number; see meta.properties"
+                )
             if found_node is not None and theirs != found_node:
                 raise DataFolderError(
                     f"{folder.path} belongs to node {theirs}, and {node_source} say node {found_node}; "

@@ -18,6 +18,7 @@ import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from kafka_server.domain.record_batch import (
     CRC_START,
@@ -82,7 +83,17 @@ def open_segments(
         segments.append(Segment(disk, folder, known.log_start, index_interval_bytes))
     for segment in segments[:-1]:
         segment.rest()
+    if known.is_gap_a_flaw:
+        _tell_of_holes(segments, known.log_start)
     return segments
+
+
+def _tell_of_holes(segments: list[Segment], log_start: int) -> None:
+    """Somebody took files away: that cannot be mended, but should not go unsaid."""
+    for before, after in pairwise(segments):
+        if before.last_offset + 1 < after.base_offset > log_start:
+            first, last = before.last_offset + 1, after.base_offset - 1
+            log.error("%s: the offsets %d to %d are missing, and compaction was never here", after.folder, first, last)
 
 
 def _finish_interrupted_work(disk: Disk, folder: str) -> list[int]:
