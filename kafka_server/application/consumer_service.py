@@ -153,9 +153,12 @@ class ConsumerService:
             partition = replica.partition
             if target.leader_epoch >= 0:
                 partition.check_leader_epoch(target.leader_epoch)
-            end_offset = partition.readable_end(target.fetch_offset, query.read_committed)
             if target.last_fetched_epoch >= 0:
                 result.diverging = partition.diverging_epoch(target.fetch_offset, target.last_fetched_epoch)
+            # A reader whose log parts from this one is told where, even when it asks beyond the end.
+            end_offset = 0
+            if result.diverging is None:
+                end_offset = partition.readable_end(target.fetch_offset, query.read_committed)
         except DomainError as error:
             result.error_code = self._loss(target).code if isinstance(error, UnknownTopicId) else error.code
             if result.replica is not None and not isinstance(error, OffsetOutOfRange):

@@ -175,12 +175,14 @@ class GroupCoordinator:
 
     def consumer_heartbeat(self, group_id: str, command: HeartbeatCommand, answer: HeartbeatAnswer) -> None:
         """ConsumerGroupHeartbeat; ``answer`` is called exactly once, when what it says is stored."""
+        limits = self._settings.consumer_limits(group_id)
         try:
+            limits.check_assignor(command.assignor)
             group = self._consumer_group(group_id, may_become=command.epoch == 0)
         except DomainError as error:
             answer(HeartbeatResult(error_code=error.code, error_message=str(error)))
             return
-        group.limits = self._settings.consumer_limits(group_id)
+        group.limits = limits
         effects = group.consumer_heartbeat(command, answer, self._now_ms())
         entry = self._entries.get(group_id)
         if entry is None or entry.group is not group:

@@ -130,6 +130,7 @@ class OffsetManager:
                 check(offset.topic_id, partition)
         stored: Awaitable[None] | None = None
         if accepted:
+            self._coordinator.find_or_create(command.group_id)
             stored = self._repository.commit(command.group_id, accepted)
             if command.group_id in self._staged:
                 self._supersede(command.group_id, accepted)
@@ -163,6 +164,7 @@ class OffsetManager:
             accepted = {key: offset for key, offset in accepted.items() if key not in codes}
         stored: Awaitable[None] | None = None
         if accepted:
+            self._coordinator.find_or_create(command.group_id)
             stored = self._repository.stage(producer_id, command.group_id, accepted)
             self._staged.setdefault(command.group_id, {}).setdefault(producer_id, {}).update(accepted)
             self._explain_commit(command, accepted)
@@ -285,8 +287,7 @@ class OffsetManager:
             )
         except GroupIdNotFound:
             if command.generation < 0:
-                self._coordinator.find_or_create(command.group_id)  # Offsets without members: a "simple" group.
-                return None
+                return None  # Offsets without members make a "simple" group, once one of them is taken.
             if command.knows_missing_groups:
                 raise
             raise IllegalGeneration from None

@@ -35,7 +35,6 @@ from kafka_server.domain.errors import (
     StaleMemberEpoch,
     UnknownMemberId,
     UnreleasedInstanceId,
-    UnsupportedAssignor,
     UnsupportedVersion,
 )
 from kafka_server.domain.group_subscription import NO_TOPICS_HASH, Subscription
@@ -112,6 +111,7 @@ class ConsumerGroup:
     ) -> Sequence[Effect]:
         """ConsumerGroupHeartbeat. Answered at once; a refused one changes nothing."""
         try:
+            self.limits.check_assignor(command.assignor)
             if command.epoch in (LEFT_EPOCH, AWAY_EPOCH):
                 result = self._leave(command, now_ms)
             else:
@@ -124,9 +124,6 @@ class ConsumerGroup:
         return self.take_effects()
 
     def _heartbeat(self, command: HeartbeatCommand, now_ms: int) -> HeartbeatResult:
-        if command.assignor is not None and command.assignor not in self.limits.assignors:
-            known = ", ".join(self.limits.assignors)
-            raise UnsupportedAssignor(f"There is no assignor {command.assignor}; there are: {known}")
         self.check_room(command.member_id, command.instance_id)
         before, predecessor = self._find_or_admit(command)
         after = _updated(before, command)

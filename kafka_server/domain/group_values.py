@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kafka_server.domain.committed_offset import CommittedOffset
+from kafka_server.domain.errors import UnsupportedAssignor
 
 INT32_MAX = 2**31 - 1
 CLASSIC = "classic"
@@ -59,6 +60,11 @@ class ConsumerLimits:
     """... and the other way round; with neither, classic members cannot join a consumer group at all."""
     classic: GroupLimits = field(default_factory=GroupLimits)
     """What the group obeys once it was downgraded."""
+
+    def check_assignor(self, name: str | None) -> None:
+        """Raises UnsupportedAssignor for one that is not among ``assignors``."""
+        if name is not None and name not in self.assignors:
+            raise UnsupportedAssignor(f"There is no assignor {name}; there are: {', '.join(self.assignors)}")
 
 
 # ---- what members ask and are answered -----------------------------------------------------------------------------

@@ -221,7 +221,7 @@ async def test_topics_are_found_by_id_and_entries_by_name_are_then_passed_over()
     known = house.topics.get("a").topic_id
     asked = [MetadataRequestTopic(topic_id=known, name=None), MetadataRequestTopic(topic_id=b"x" * 16, name=None)]
 
-    told = (await metadata(house, [*asked, *by_name("b")], 12)).topics
+    told = (await metadata(house, [*asked, *by_name("b", None)], 12)).topics
 
     assert [(topic.name, topic.topic_id, topic.error_code) for topic in told] == [
         ("a", known, ErrorCode.NONE),

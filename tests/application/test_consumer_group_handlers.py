@@ -40,6 +40,7 @@ from kafka_server.domain.errors import (
     StaleMemberEpoch,
     StorageError,
     UnknownMemberId,
+    UnsupportedAssignor,
     UnsupportedVersion,
 )
 from kafka_server.domain.group_snapshot import AnySnapshot
@@ -136,6 +137,13 @@ async def test_a_group_that_nobody_has_joined_is_not_found() -> None:
     at = await house()
     assert at.ask(beat("a", 1)).error_code == GroupIdNotFound.code
     assert at.ask(beat("a", -1)).error_code == GroupIdNotFound.code
+
+
+async def test_an_assignor_that_is_not_there_is_told_before_a_group_that_is_not() -> None:
+    at = await house()
+    request = beat("a", 1)
+    request.server_assignor = "best"
+    assert at.ask(request).error_code == UnsupportedAssignor.code
 
 
 async def test_the_protocol_can_be_switched_off() -> None:

@@ -170,6 +170,13 @@ async def test_long_metadata_is_refused_alone() -> None:
     assert [place.error_code for place in answer.topics[0].partitions] == [OffsetMetadataTooLarge.code, 0]
 
 
+async def test_a_commit_of_which_nothing_is_taken_makes_no_group() -> None:
+    house = await House().open()
+    places = [OffsetCommitRequestPartition(0, 1, -1, -1, "x" * 4097)]
+    house.ask(OffsetCommitRequest("nobody", topics=[OffsetCommitRequestTopic("t", partitions=places)]), 9)
+    assert "nobody" not in {group.group_id for group in house.coordinator.all()}
+
+
 async def test_null_metadata_is_stored_as_empty() -> None:
     house = await House().open()
     commit(house, metadata=None)

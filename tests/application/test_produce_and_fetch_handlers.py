@@ -357,19 +357,22 @@ async def test_a_follower_has_nothing_to_follow_here() -> None:
     assert fetch(house, 15, ("orders", 0, 0), replica_state=ReplicaState(replica_id=2))[0].error_code == 6
 
 
-async def test_a_reader_whose_log_parted_from_ours_is_told_where() -> None:
+@pytest.mark.parametrize("offset", [7, 99])
+async def test_a_reader_whose_log_parted_from_ours_is_told_where(offset: int) -> None:
     house = DataHouse()
     await house.topic("orders")
     produce(house, 9, ("orders", 0, batch(count=5)))
     house.replicas.find("orders", 0).partition.begin_epoch(3)
     produce(house, 9, ("orders", 0, batch(count=5)))
-    request = fetch_request(12, ("orders", 0, 7))
+    request = fetch_request(12, ("orders", 0, offset))
+    request.isolation_level = 1
     request.topics[0].partitions[0].last_fetched_epoch = 1
 
     response = now_answered(house.fetch_handlers.fetch(context(12), request))
     data = FetchResponse.decode(response.encode(12), 12).responses[0].partitions[0]
     assert data.diverging_epoch is not None
     assert (data.diverging_epoch.epoch, data.diverging_epoch.end_offset) == (0, 5)
+    assert (data.error_code, data.aborted_transactions) == (NONE, None)
     assert not data.records
 
 

@@ -201,7 +201,7 @@ class FetchHandlers:
             None if diverging is None else EpochEndOffset(diverging.epoch, diverging.end_offset),
             None,
             None,
-            _aborted(result) if query.read_committed else None,
+            _aborted(result) if query.read_committed and diverging is None else None,
             -1,
             records,
         )

@@ -46,6 +46,8 @@ from kafka_server.domain.topic_name import is_internal
 
 log = logging.getLogger("kafka_server.topic")
 
+_FIRST_VERSION_WITH_IDS = 12
+
 
 class MetadataHandlers:
     """Answers Metadata."""
@@ -69,11 +71,11 @@ class MetadataHandlers:
         wanted = request.topics
         if wanted is None or (version == 0 and not wanted):
             return self._response(context, request, [self._describe(topic) for topic in self._topics.all()])
+        ids = dict.fromkeys(topic.topic_id for topic in wanted if topic.topic_id != ZERO_ID)
+        if ids and version >= _FIRST_VERSION_WITH_IDS:
+            return self._response(context, request, [self._describe_id(topic_id) for topic_id in ids])
         if any(_is_invalid(topic, version) for topic in wanted):
             return _refuse(wanted, version)
-        if any(topic.topic_id != ZERO_ID for topic in wanted):
-            ids = dict.fromkeys(topic.topic_id for topic in wanted if topic.topic_id != ZERO_ID)
-            return self._response(context, request, [self._describe_id(topic_id) for topic_id in ids])
         names = list(dict.fromkeys(topic.name or "" for topic in wanted))
         answers = [self._describe_name(name) for name in names]
         missing = [index for index, answer in enumerate(answers) if answer.error_code == UnknownTopicOrPartition.code]
@@ -170,7 +172,7 @@ class MetadataHandlers:
 
 
 def _is_invalid(topic: MetadataRequestTopic, version: int) -> bool:
-    if version < 12:
+    if version < _FIRST_VERSION_WITH_IDS:
         return topic.name is None or topic.topic_id != ZERO_ID
     return topic.name is None and topic.topic_id == ZERO_ID
 

@@ -201,7 +201,7 @@ class ProduceHandlers:
             if verdicts is None and isinstance(error, InvalidTxnState) and _is_transactional(records):
                 error = TransactionalIdAuthorizationFailed("The request names no transactional id")
             answer = _refusal(index, error, replica)
-            if verdicts is not None and isinstance(error, _REFUSED_BEFORE_THE_APPEND):
+            if verdicts is not None and isinstance(error, _REFUSED_BEFORE_THE_APPEND) and _is_transactional(records):
                 answer.log_start_offset = -1
             return answer
         answer = PartitionProduceResponse(
@@ -219,24 +219,20 @@ class ProduceHandlers:
     def _refuse_acks(self, version: int, request: ProduceRequest) -> ProduceResponse:
         """As Apache Kafka: a partition that is not there, or anything but one batch, is told before the acks are."""
 
-        def refuse(topic: TopicProduceData, partition: PartitionProduceData) -> PartitionProduceResponse:
-            error: DomainError = InvalidRequiredAcks()
+        def why(topic: TopicProduceData, partition: PartitionProduceData) -> DomainError:
             try:
                 self._look_up(version, topic, partition.index)
+                if _FIRST_VERSION_WITH_BATCHES <= version < _FIRST_VERSION_WITH_ZSTD:
+                    _refuse_zstd(partition.records)
                 if version >= _FIRST_VERSION_WITH_BATCHES:
                     check_client_batch(partition.records or b"", sys.maxsize)
-            except (UnknownTopicOrPartition, UnknownTopicId, NotOneBatch) as earlier:
-                error = earlier
+            except (UnknownTopicOrPartition, UnknownTopicId, UnsupportedCompressionType, NotOneBatch) as error:
+                return error
             except DomainError:
                 pass  # What is wrong inside the batch is never looked at.
-            return _refusal(partition.index, error, None)
+            return InvalidRequiredAcks()
 
-        return ProduceResponse(
-            [
-                TopicProduceResponse(topic.name, topic.topic_id, [refuse(topic, each) for each in topic.partition_data])
-                for topic in request.topic_data
-            ]
-        )
+        return _refuse_all(request, why)
 
     # ---- transactions ------------------------------------------------------------------------------------------------
 
@@ -258,7 +254,8 @@ class ProduceHandlers:
                 ):
                     firsts.append((partition, (replica.topic.name, partition.index)))
         if len(producers) > 1:
-            refused = _refuse_all(request, InvalidProducerIdMapping("The batches come from more than one producer"))
+            several = InvalidProducerIdMapping("The batches come from more than one producer")
+            refused = _refuse_all(request, lambda topic, partition: several)
             if request.acks == 0:
                 _close_on_error(refused.responses)
                 return None
@@ -377,13 +374,15 @@ def _refusal(index: int, error: DomainError, replica: Replica | None) -> Partiti
     return answer
 
 
-def _refuse_all(request: ProduceRequest, error: DomainError) -> ProduceResponse:
+def _refuse_all(
+    request: ProduceRequest, why: Callable[[TopicProduceData, PartitionProduceData], DomainError]
+) -> ProduceResponse:
     return ProduceResponse(
         [
             TopicProduceResponse(
                 topic.name,
                 topic.topic_id,
-                [_refusal(partition.index, error, None) for partition in topic.partition_data],
+                [_refusal(partition.index, why(topic, partition), None) for partition in topic.partition_data],
             )
             for topic in request.topic_data
         ]
