@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from types import MappingProxyType
 from typing import Any
 
 UNLIKE = {
@@ -24,15 +25,16 @@ NAMES = (
 """What tells the elements of a list apart. They are compared by it, and their order as a thing of its own."""
 
 
-def plain(value: Any) -> Any:
-    """Messages as dicts without ``UNLIKE``; of topic ids only whether there is one."""
+def plain(value: Any, ids: Mapping[bytes, str] = MappingProxyType({})) -> Any:
+    """Messages as dicts without ``UNLIKE``; topic ids as ``ids`` has them, else only whether there is one."""
     if is_dataclass(value):
-        found = {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name not in UNLIKE}
+        told = (field.name for field in fields(value) if field.name not in UNLIKE)
+        found = {name: plain(getattr(value, name), ids) for name in told}
         return {name: bool(item) if name in TOLD_OR_NOT else item for name, item in found.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [plain(item, ids) for item in value]
     if isinstance(value, bytes) and len(value) == 16:
-        return "no id" if value == bytes(16) else "an id"
+        return "no id" if value == bytes(16) else ids.get(value, "an id")
     return value
 
 

@@ -185,10 +185,12 @@ def test_fetch_by_id(act: Callable[[Script], None], version: int) -> None:
         for epoch in (0, 5):
             reader.fetch(version, ("t", 0, 0), ("nobody", 0, 0), current_leader_epoch=epoch)
             reader.fetch(version, ("t", 0, 0), last_fetched_epoch=epoch)
-            reader.fetch(version, ("t", 0, 3), last_fetched_epoch=epoch)
+            for offset in (3, 99):
+                reader.fetch(version, ("t", 0, offset), ("t", 1, offset), last_fetched_epoch=epoch)
         reader.fetch(version, ("t", 0, 0), ("u", 1, 0), max_bytes=1)
         reader.fetch(version, ("t", 0, 0), ("u", 1, 0), partition_max_bytes=0)
         reader.fetch(version)
+        reader.fetch(version, ("zero", 0, 0))
 
     act(script)
 
