@@ -9,6 +9,7 @@ groups and offsets; transactions; addresses.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # protocols need the names only; a start should not pay for what it does not use
@@ -146,6 +147,28 @@ class LogRepository(Protocol):
 
     async def close(self) -> None:
         """Makes everything durable and marks the shutdown as clean."""
+
+
+@dataclass(slots=True, frozen=True)
+class Moving:
+    """A partition on its way to another folder."""
+
+    path: str
+    size_bytes: int
+    """What the copy has so far."""
+    end_offset: int
+    """Where the copy ends."""
+
+
+class LogMover(Protocol):
+    """Moves logs between the folders that ``LogRepository.paths`` tells, while they are written and read."""
+
+    def move(self, topic_name: str, index: int, path: str) -> None:
+        """Begins to move the open log of that partition there, in place of a move that is under way. To where it lies
+        already, it only ends that one."""
+
+    def moving(self) -> Mapping[tuple[str, int], Moving]:
+        """What is on its way, by topic and index."""
 
 
 # ---- topics ----------------------------------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ class Families:
     def log_dirs(self) -> LogDirHandlers:
         from kafka_server.application.handlers.log_dirs import LogDirHandlers
 
-        return LogDirHandlers(self._services.stores.logs, self._services.replicas)
+        return LogDirHandlers(self._services.stores.logs, self._services.stores.logs, self._services.replicas)
 
     @cached_property
     def telemetry(self) -> TelemetryHandlers:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ConfigRepository,
         FeatureRepository,
         GroupRepository,
+        LogMover,
         LogRepository,
         OffsetRepository,
         ProducerIdRepository,
@@ -44,6 +45,12 @@ WHAT_AN_ACK_MEANS: Final = {
 
 
 METADATA_FILE: Final = "metadata.sqlite"
+
+
+if TYPE_CHECKING:
+
+    class Logs(LogRepository, LogMover, Protocol):
+        """The logs of all partitions, in the folders between which they move."""
 
 
 class Stores(Protocol):
@@ -81,7 +88,7 @@ class Stores(Protocol):
     def quotas(self) -> QuotaRepository: ...
 
     @property
-    def logs(self) -> LogRepository: ...
+    def logs(self) -> Logs: ...
 
     @property
     def producer_ids(self) -> ProducerIdRepository: ...
@@ -163,7 +170,7 @@ class MemoryStores:
         return MemoryQuotaRepository()
 
     @cached_property
-    def logs(self) -> LogRepository:
+    def logs(self) -> Logs:
         from kafka_server.infrastructure.storage.memory import MemoryLogRepository
 
         return MemoryLogRepository()

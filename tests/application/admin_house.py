@@ -102,7 +102,7 @@ class House:
             AclHandlers(),
             DelegationTokenHandlers(),
             TelemetryHandlers(self.telemetry),
-            LogDirHandlers(logs, self.replicas),
+            LogDirHandlers(logs, logs, self.replicas),
             ScramCredentialHandlers(ScramService(MemoryScramRepository())),
             QuotaHandlers(self.quotas),
         ]

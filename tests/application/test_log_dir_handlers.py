@@ -16,12 +16,23 @@ from kafka_protocol.messages.describe_log_dirs import (
     DescribeLogDirsResponse,
 )
 
+from kafka_server.application.ports import Moving
 from kafka_server.infrastructure.storage.memory import MemoryLogRepository
 from tests.application.admin_house import House
 
 
 class TwoFolders(MemoryLogRepository):
-    """Even partitions lie in /a, odd ones in /b."""
+    """Even partitions lie in /a, odd ones in /b; of what is to move it is only noted where to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moves: dict[tuple[str, int], Moving] = {}
+
+    def move(self, topic_name: str, index: int, path: str) -> None:
+        self.moves[topic_name, index] = Moving(path, size_bytes=70, end_offset=-5)
+
+    def moving(self) -> dict[tuple[str, int], Moving]:
+        return {key: move for key, move in self.moves.items() if move.path != self.path_of(*key)}
 
     def paths(self) -> list[str]:
         return ["/a", "/b"]
@@ -81,14 +92,17 @@ async def test_only_partitions_that_were_asked_for_and_exist_are_told(
     ("path", "name", "index", "code"),
     [
         ("/a", "orders", 0, ErrorCode.NONE),
-        ("/b", "orders", 0, ErrorCode.KAFKA_STORAGE_ERROR),
+        ("/b", "orders", 0, ErrorCode.NONE),
+        ("/nope", "x" * 220, 0, ErrorCode.INVALID_TOPIC_EXCEPTION),
+        ("/nope", "x" * 213, 0, ErrorCode.LOG_DIR_NOT_FOUND),
+        ("/nope", "x" * 214, 0, ErrorCode.INVALID_TOPIC_EXCEPTION),
         ("/nope", "orders", 0, ErrorCode.LOG_DIR_NOT_FOUND),
         ("/nope", "nope", 0, ErrorCode.LOG_DIR_NOT_FOUND),
         ("/a", "orders", 7, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
         ("/a", "nope", 0, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
     ],
 )
-async def test_a_partition_can_only_be_put_where_it_lies(
+async def test_a_partition_can_be_put_into_any_folder_there_is(
     version: int, path: str, name: str, index: int, code: int
 ) -> None:
     topic = AlterReplicaLogDirTopic(name=name, partitions=[index])
@@ -101,6 +115,24 @@ async def test_a_partition_can_only_be_put_where_it_lies(
     assert [(result.topic_name, each.partition_index, each.error_code) for each in result.partitions] == [
         (name, index, code)
     ]
+
+
+async def test_a_partition_on_its_way_is_told_in_both_folders() -> None:
+    house = await house_with_orders()
+    topic = AlterReplicaLogDirTopic(name="orders", partitions=[0, 1])
+    request = AlterReplicaLogDirsRequest(dirs=[AlterReplicaLogDir(path="/b", topics=[topic])])
+    await house.ask("alter_replica_log_dirs", request, AlterReplicaLogDirsResponse)
+
+    response = await house.ask("describe_log_dirs", DescribeLogDirsRequest(topics=None), DescribeLogDirsResponse)
+
+    told = {
+        (result.log_dir, each.partition_index): (each.is_future_key, each.offset_lag)
+        for result in response.results
+        for topic in result.topics
+        for each in topic.partitions
+    }
+    assert told == {("/a", 0): (False, 0), ("/b", 0): (True, 5), ("/b", 1): (False, 0), ("/a", 2): (False, 0)}
+    assert await describe(house, {"orders": [0]}) == {"/a": {"orders": [0]}, "/b": {"orders": [0]}}
 
 
 async def test_of_a_partition_that_is_named_twice_the_last_folder_counts() -> None:

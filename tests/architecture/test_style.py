@@ -20,6 +20,7 @@ LONG_MODULES = {
     "kafka_server/application/config_service.py": "reading, showing and changing stand on the same layers",
     "kafka_server/application/group_coordinator.py": "both kinds of groups have one place where their effects happen",
     "kafka_server/application/transaction_coordinator.py": "one state machine's effects, in the order of a transaction",
+    "kafka_server/bootstrap/stores.py": "a property for each repository, in memory and on disk",
     "kafka_server/domain/classic_group.py": "one state machine, read from top to bottom",
     "kafka_server/domain/config_definitions.py": "generated from specs/configs.yaml",
     "kafka_server/domain/consumer_group.py": "one state machine, read from top to bottom",

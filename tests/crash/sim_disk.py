@@ -119,6 +119,8 @@ class SimDisk:
         self._now: dict[str, Entries] = {}
         self._pending: dict[str, list[Entries]] = {}
         """By folder: its entries after each change since its last sync."""
+        self._moved: dict[str, list[tuple[str, str]]] = {}
+        """By parent: the folders in it that were renamed since its last sync, old and new path."""
 
     def change(self) -> None:
         """Counts a change; at ``cut_at`` it does not happen any more."""
@@ -129,11 +131,16 @@ class SimDisk:
     def after_cut(self) -> SimDisk:
         """What a machine finds that starts again."""
         disk = SimDisk(self.luck)
+        paths = {folder: folder for folder in self._durable}
+        for moves in self._moved.values():
+            for old, new in reversed(moves[self.luck.randint(0, len(moves)) :]):
+                paths = {folder: old if path == new else path for folder, path in paths.items()}
         for folder, durable in self._durable.items():
             states = [durable, *self._pending.get(folder, [])]
             entries = states[self.luck.randint(0, len(states) - 1)]
-            disk._now[folder] = {name: content.after_cut(self.luck) for name, content in entries.items()}
-            disk._durable[folder] = dict(disk._now[folder])
+            path = paths[folder]
+            disk._now[path] = {name: content.after_cut(self.luck) for name, content in entries.items()}
+            disk._durable[path] = dict(disk._now[path])
         return disk
 
     def _folder(self, path: str) -> Entries:
@@ -181,7 +188,8 @@ class SimDisk:
         return 1 << 40, self.bytes_free
 
     def names(self, folder: str) -> list[str]:
-        return sorted(self._now.get(folder, {}))
+        beneath = {path[len(folder) + 1 :] for path in self._now if posixpath.dirname(path) == folder}
+        return sorted({*self._now.get(folder, {}), *beneath})
 
     def make_folder(self, path: str) -> None:
         self._now.setdefault(path, {})
@@ -190,12 +198,25 @@ class SimDisk:
     def rename(self, old: str, new: str) -> None:
         self.change()
         folder = posixpath.dirname(old)
+        if old in self._now:
+            for table in (self._now, self._durable, self._pending):
+                if old in table:
+                    table[new] = table.pop(old)  # type: ignore[attr-defined]
+            self._moved.setdefault(folder, []).append((old, new))
+            return
         entries = self._folder(folder)
         entries[posixpath.basename(new)] = entries.pop(posixpath.basename(old))
         self._changed(folder)
 
     def remove(self, path: str) -> None:
         folder, name = posixpath.split(path)
+        if path in self._now:
+            for inside in self.names(path):
+                self.remove(posixpath.join(path, inside))
+            self.change()
+            del self._now[path], self._durable[path]
+            self._pending.pop(path, None)
+            return
         if name in self._folder(folder):
             self.change()
             del self._folder(folder)[name]
@@ -207,3 +228,4 @@ class SimDisk:
             raise OSError(errno.EIO, "Input/output error")
         self._durable[path] = dict(self._folder(path))
         self._pending.pop(path, None)
+        self._moved.pop(path, None)

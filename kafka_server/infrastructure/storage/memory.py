@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from kafka_server.application.ports import Buffer, PartitionLog
+from kafka_server.application.ports import Buffer, Moving, PartitionLog
 from kafka_server.domain.errors import TopicAlreadyExists, UnknownTopicOrPartition
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.topic import Topic
@@ -186,6 +186,12 @@ class MemoryLogRepository:
 
     def path_of(self, topic_name: str, index: int) -> str:
         return "memory"
+
+    def move(self, topic_name: str, index: int, path: str) -> None:
+        """There is no other folder to move to."""
+
+    def moving(self) -> Mapping[tuple[str, int], Moving]:
+        return {}
 
     def space(self, path: str) -> tuple[int, int]:
         return -1, -1

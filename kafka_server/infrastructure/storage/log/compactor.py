@@ -53,6 +53,8 @@ class Compactor:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
+        self._pass: tuple[DiskPartitionLog, asyncio.Future[None]] | None = None
+        """The log that is being compacted, and what is done when the pass is."""
 
     def resume(self) -> None:
         """After the settings changed: looks for work now, and again after the new pause."""
@@ -82,18 +84,27 @@ class Compactor:
             await self._task
         self._thread.shutdown(wait=True)
 
+    async def leave(self, moving: DiskPartitionLog) -> None:
+        """Waits for the end of a pass over a log that is about to move; no other one begins."""
+        if self._pass is not None and self._pass[0] is moving:
+            await asyncio.wait((self._pass[1],))
+
     async def clean_one(self) -> bool:
         """Gives the dirtiest partition a pass; False when none is dirty enough."""
         now_ms = self._clock.now_ms()
         best: tuple[float, Cleanable, cleaner.Plan] | None = None
         for one in self._partitions():
-            if one.topic.settings.cleanup_compact and one.log not in self._broken and one.log not in self._put_off:
+            if one.log.is_moving or one.log in self._broken or one.log in self._put_off:
+                continue
+            if one.topic.settings.cleanup_compact:
                 found = plan_for(one, now_ms)
                 if found is not None and (best is None or found[0] > best[0]):
                     best = found[0], one, found[1]
         if best is None or self._settings.bytes_per_second_max == 0:
             return False
         _, one, plan = best
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pass = one.log, done
         try:
             await self._clean(one, plan, now_ms)
         except cleaner.Abandoned:
@@ -106,6 +117,9 @@ class Compactor:
         except DomainError as error:
             log.warning("Compaction of %s-%d failed and is given up: %s", *one.key, error)
             self._broken.add(one.log)
+        finally:
+            self._pass = None
+            done.set_result(None)
         return not self._stopping
 
     async def _clean(self, one: Cleanable, plan: cleaner.Plan, now_ms: int) -> None:
@@ -113,7 +127,8 @@ class Compactor:
 
         codecs, disk, folder = Codecs(), one.folder.disk, one.log.folder
         throttle = cleaner.Throttle(
-            lambda: self._settings.bytes_per_second_max, lambda: self._stopping or one.log.is_retired
+            lambda: self._settings.bytes_per_second_max,
+            lambda: self._stopping or one.log.is_retired or one.log.is_moving,
         )
         before = sum(segment.size for segment in plan.segments)
         loop = asyncio.get_running_loop()

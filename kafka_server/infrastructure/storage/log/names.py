@@ -22,6 +22,8 @@ RECOVERY_POINTS: Final = "recovery-point-offset-checkpoint"
 LOG_STARTS: Final = "log-start-offset-checkpoint"
 HIGH_WATERMARKS: Final = "replication-offset-checkpoint"
 CLEANER_OFFSETS: Final = "cleaner-offset-checkpoint"
+MOVED_HERE: Final = ".moved-here"
+"""In the folder of a partition that was moved here, until the folder that it came from is gone; see ``mover``."""
 CLEAN_SHUTDOWN: Final = ".kafka_cleanshutdown"
 LOCK: Final = ".lock"
 
@@ -29,6 +31,7 @@ INDEXES: Final = (OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX)
 SEGMENT_FILES: Final = (LOG, *INDEXES)
 _FOLDER = re.compile(r"^(?P<topic>[a-zA-Z0-9._-]{1,249})-(?P<partition>\d+)$")
 _DELETED_FOLDER = re.compile(r"^.+\.[0-9a-f]{32}-delete$")
+_FUTURE_FOLDER = re.compile(r"^(?P<topic>[a-zA-Z0-9._-]{1,249})-(?P<partition>\d+)\.[0-9a-f]{32}-future$")
 _OTHER_FOLDER = re.compile(r"^.+\.[0-9a-f]{32}-(delete|stray|future)$")
 _NAME_SIZE_MAX = 255
 
@@ -63,6 +66,17 @@ def deleted_folder(topic: str, partition: int, unique: str) -> str:
 def stray_folder(topic: str, partition: int, unique: str) -> str:
     """What a partition's folder that belongs to no topic is renamed to."""
     return _aside(topic, f"-{partition}.{unique}-stray")
+
+
+def future_folder(topic: str, partition: int, unique: str) -> str:
+    """Where a partition is copied to that moves to another data folder. Names that are too long cannot be moved."""
+    return f"{topic}-{partition}.{unique}-future"
+
+
+def parse_future_folder(name: str) -> tuple[str, int] | None:
+    """Topic and partition of the folder of such a copy, or None when it is none."""
+    match = _FUTURE_FOLDER.match(name)
+    return (match["topic"], int(match["partition"])) if match else None
 
 
 def _aside(topic: str, ending: str) -> str:

@@ -55,11 +55,13 @@ class DiskPartitionLog:
     __slots__ = (
         "_around",
         "_base_offsets",
+        "_between_syncs",
         "_chores",
         "_committer",
         "_dirty",
         "_dropping",
         "_epoch_written",
+        "_failure",
         "_flushing",
         "_folder_dirty",
         "_loop",
@@ -71,6 +73,7 @@ class DiskPartitionLog:
         "_unflushed_timer",
         "folder",
         "is_as_stored",
+        "is_moving",
         "is_retired",
         "recovery_point",
     )
@@ -97,7 +100,11 @@ class DiskPartitionLog:
         self._unflushed_timer = False
         self._flushing: asyncio.Future[None] | None = None
         """The newest sync that a count of records asked for, while it is under way."""
+        self._between_syncs: Callable[[], None] | None = None
+        self._failure: OSError | None = None
         self.is_retired = False
+        self.is_moving = False
+        """It is copied to another data folder: no compaction takes segments away meanwhile."""
         self._opened_at = (partition.log_start_offset, partition.log_end_offset)
         self.is_as_stored = False
         """True when it was opened after a clean stop: until something changes, there is nothing to write at the end."""
@@ -201,6 +208,11 @@ class DiskPartitionLog:
             self._committer.join()
 
     def prepare_sync(self) -> Callable[[], None]:
+        between, self._between_syncs = self._between_syncs, None
+        if between is not None:
+            between()
+        if self._failure is not None:
+            return self._raise_failure
         end_offset = self._partition.log_end_offset
         chores, self._chores = self._chores, []
         dirty, self._dirty = list(self._dirty), {}
@@ -228,6 +240,39 @@ class DiskPartitionLog:
 
     def _put_back(self, chores: list[Callable[[], None]]) -> None:
         self._chores[:0] = chores
+
+    def _raise_failure(self) -> None:
+        assert self._failure is not None
+        raise self._failure
+
+    # ---- another folder ----------------------------------------------------------------------------------------------
+
+    def between_syncs(self, work: Callable[[], None]) -> asyncio.Future[None]:
+        """Calls ``work`` on the event loop when no sync is under way; the future is done with the next sync, which
+        covers what ``work`` wrote."""
+        self._between_syncs = work
+        return self._committer.join()
+
+    def go_on_in(self, folder: str, segments: list[Segment], around: Surroundings) -> None:
+        """Reads and appends there from now on. It has everything that this log has, and all of it is durable."""
+        for segment in self._segments:
+            segment.is_replaced = True
+        self._around, self.folder = around, folder
+        self._segments[:], self._base_offsets[:] = segments, [segment.base_offset for segment in segments]
+        self._dirty = {segments[-1]: None}
+        # What was still to be written about the old folder was written about the new one.
+        self._chores.clear()
+        self._epoch_written = self._partition.leader_epoch
+        self.is_as_stored = False
+
+    def fail(self, error: OSError) -> None:
+        """Lets every sync fail from now on, which ends the broker."""
+        self._failure = error
+
+    @property
+    def is_dropping(self) -> bool:
+        """Whether files of segments are being renamed that left the log."""
+        return bool(self._dropping)
 
     # ---- read --------------------------------------------------------------------------------------------------------
 
@@ -369,7 +414,7 @@ class DiskPartitionLog:
     def swap_in(self, old: Sequence[Segment], new: Segment) -> bool:
         """Reads from ``new`` instead of ``old`` from now on; False when some of them are no longer there."""
         segments = self._segments
-        if self.is_retired or old[0] not in segments:
+        if self.is_retired or self.is_moving or old[0] not in segments:
             return False
         first = segments.index(old[0])
         if segments[first : first + len(old)] != list(old) or first + len(old) == len(segments):

@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kafka_server.application.ports import Clock, Timer
+from kafka_server.application.ports import Clock, Moving, Timer
 from kafka_server.domain.errors import StorageError
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.topic import Topic
@@ -25,10 +25,10 @@ from kafka_server.infrastructure.storage.log.checkpoints import (
     read_partition_metadata,
     write_partition_metadata,
 )
-from kafka_server.infrastructure.storage.log.commit import Committer
 from kafka_server.infrastructure.storage.log.disk import PASSING
 from kafka_server.infrastructure.storage.log.folders import DataFolder, Key
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog, Surroundings
+from kafka_server.infrastructure.storage.log.places import Place, settle_moves
 from kafka_server.infrastructure.storage.log.recovery import Progress, Remembered, open_segments
 from kafka_server.infrastructure.storage.log.restore import restore_partition
 from kafka_server.infrastructure.storage.log.segment import Segment
@@ -36,6 +36,7 @@ from kafka_server.infrastructure.storage.log.settings import CompactionSettings
 
 if TYPE_CHECKING:
     from kafka_server.infrastructure.storage.log.compactor import Compactor
+    from kafka_server.infrastructure.storage.log.moves import Moves
 
 log = logging.getLogger("kafka_server.log")
 
@@ -43,58 +44,6 @@ _WRITERS = 8
 """Threads for syncs and chores: each waits for the device, and the file system merges what waits at the same time."""
 _READERS = 4
 """Threads for cold reads, apart from the writers, so that a slow disk's syncs do not hold up a consumer."""
-
-
-class _LogStarts:
-    """Log start offsets of one folder, made durable together: what a ``Committer`` syncs."""
-
-    def __init__(self, folder: DataFolder) -> None:
-        self._folder = folder
-        self.pending: dict[Key, int] = {}
-
-    def prepare_sync(self) -> Callable[[], None]:
-        offsets, self.pending = self.pending, {}
-        gathered = self._folder.removals
-        return lambda: self._folder.write_log_starts(offsets, gathered)
-
-
-class _Place:
-    """A data folder and the logs that are open in it."""
-
-    def __init__(self, folder: DataFolder, writers: ThreadPoolExecutor, fail: Callable[[BaseException], None]) -> None:
-        self.folder = folder
-        self.logs: dict[Key, tuple[DiskPartitionLog, Partition, Topic]] = {}
-        self.opening = 0
-        """Logs that are about to be here."""
-        self.unopened = set(folder.partitions()) if not folder.clean else set()
-        """Partitions that were not checked yet since the crash; with one left, a stop is not clean."""
-        self._log_starts = _LogStarts(folder)
-        # The file is replaced as a whole, so a try without room for it does no harm; the folder keeps the offsets.
-        self._committer = Committer(self._log_starts, writers, fail, passes=_passes)
-
-    def persist_log_start(self, key: Key, offset: int) -> Awaitable[None]:
-        """Done when the new log start offset survives a crash."""
-        self._log_starts.pending[key] = offset
-        return self._committer.join()
-
-    async def settle(self) -> None:
-        await self._committer.settle()
-
-    def write_checkpoints(self) -> None:
-        gathered = self.folder.removals
-        logs = list(self.logs.items())
-        self.folder.write_recovery_points({key: opened.recovery_point for key, (opened, _, _) in logs}, gathered)
-        self.folder.write_high_watermarks({key: partition.high_watermark for key, (_, partition, _) in logs})
-        self.folder.write_log_starts({key: partition.log_start_offset for key, (_, partition, _) in logs}, gathered)
-
-    def forget(self, key: Key) -> None:
-        """The partition is no longer here."""
-        self._log_starts.pending.pop(key, None)
-        self.folder.forget(key)
-
-
-def _passes(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in PASSING
 
 
 class DiskLogRepository:
@@ -126,12 +75,15 @@ class DiskLogRepository:
         self._flush_on_ack = flush_on_ack
         self.progress = progress
         """Told of every stretch of bytes that recovery has read; called in other threads."""
-        self._places = [_Place(folder, self._writers, self._fail) for folder in folders]
+        self._places = [Place(folder, self._writers, self._fail) for folder in folders]
         for folder in folders:
             folder.mark_in_use()
         self._timers: set[Timer] = set()
         self._compactor: Compactor | None = None
         self._begin_compaction_later()
+        self._moves: Moves | None = None
+        self._interrupted = settle_moves(self._places, self._later)
+        """Where partitions were on their way to when the last broker ended."""
         self._timer = clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 
     def _fail(self, error: BaseException) -> None:
@@ -204,8 +156,19 @@ class DiskLogRepository:
             raise StorageError(f"{path} cannot be opened: {error}") from error
         finally:
             place.opening -= 1
-        surroundings = Surroundings(
-            disk=folder.disk,
+        opened = DiskPartitionLog(self._surroundings(place, key), path, topic, partition, segments)
+        opened.is_as_stored = folder.clean
+        place.logs[key] = (opened, partition, topic)
+        place.unopened.discard(key)
+        target = self._interrupted.pop(key, None)
+        if target is not None and target is not place:
+            log.info("The move of %s-%d to %s begins anew", *key, target.folder.path)
+            self.move(*key, target.folder.path)
+        return opened
+
+    def _surroundings(self, place: Place, key: Key) -> Surroundings:
+        return Surroundings(
+            disk=place.folder.disk,
             clock=self._clock,
             writers=self._writers,
             readers=self._readers,
@@ -214,13 +177,8 @@ class DiskLogRepository:
             persist_log_start=lambda offset: place.persist_log_start(key, offset),
             later=self._later,
         )
-        opened = DiskPartitionLog(surroundings, path, topic, partition, segments)
-        opened.is_as_stored = folder.clean
-        place.logs[key] = (opened, partition, topic)
-        place.unopened.discard(key)
-        return opened
 
-    def _place_of(self, key: Key) -> _Place:
+    def _place_of(self, key: Key) -> Place:
         """Where the partition lies already, else the folder with the fewest partitions."""
         for place in self._places:
             if os.path.isdir(place.folder.partition_path(key)):
@@ -258,6 +216,8 @@ class DiskLogRepository:
 
     async def remove(self, topic: Topic, partition: Partition) -> None:
         key = (topic.name, partition.index)
+        if self._moves is not None:
+            await self._moves.cancel(key)
         for place in self._places:
             found = place.logs.pop(key, None)
             if found is not None:
@@ -270,6 +230,20 @@ class DiskLogRepository:
 
     def path_of(self, topic_name: str, index: int) -> str:
         return next(place.folder.path for place in self._places if (topic_name, index) in place.logs)
+
+    def move(self, topic_name: str, index: int, path: str) -> None:
+        if self._moves is None:
+            from kafka_server.infrastructure.storage.log.moves import Moves  # most brokers never move anything
+
+            self._moves = Moves(self._places, self._surroundings, self._later, self._stop_compacting)
+        self._moves.begin((topic_name, index), path)
+
+    def moving(self) -> Mapping[Key, Moving]:
+        return {} if self._moves is None else self._moves.under_way()
+
+    async def _stop_compacting(self, opened: DiskPartitionLog) -> None:
+        if self._compactor is not None:
+            await self._compactor.leave(opened)
 
     def space(self, path: str) -> tuple[int, int]:
         return self._places[0].folder.disk.room(path)
@@ -296,6 +270,8 @@ class DiskLogRepository:
                 timer.cancel()
         if self._compactor is not None:
             await self._compactor.close()
+        if self._moves is not None:
+            await self._moves.close()
         loop = asyncio.get_running_loop()
         for place in self._places:
             await place.settle()
@@ -322,7 +298,7 @@ class DiskLogRepository:
             self._writers.submit(self._checkpoint, place)
         self._timer = self._clock.call_later(self._checkpoint_interval_ms, self._checkpoint_later)
 
-    def _checkpoint(self, place: _Place) -> None:
+    def _checkpoint(self, place: Place) -> None:
         try:
             place.write_checkpoints()
         except OSError as error:

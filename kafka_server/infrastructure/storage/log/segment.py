@@ -149,6 +149,17 @@ class Segment:
         """Path of one of the segment's files."""
         return os.path.join(self.folder, names.file_name(self.base_offset, suffix + self.state))
 
+    def copied_to(self, folder: str) -> Segment:
+        """This segment in another folder, where its log file was copied to; the indexes go along as they are."""
+        copy = Segment(self._disk, folder, self.base_offset, self.index_interval_bytes, create=False)
+        copy._indexes, copy._is_proven = self.indexes, self._is_proven
+        copy._tail_last_offsets, copy._tail_positions = list(self._tail_last_offsets), list(self._tail_positions)
+        copy._before_tail, copy._unindexed_bytes = self._before_tail, self._unindexed_bytes
+        copy.last_offset, copy.size = self.last_offset, self.size
+        copy.max_timestamp, copy.max_timestamp_offset = self.max_timestamp, self.max_timestamp_offset
+        copy.first_append_ms, copy.last_append_ms = self.first_append_ms, self.last_append_ms
+        return copy
+
     def rename(self, state: str) -> None:
         """Gives the files the names of another state, the log last: it says whether the rest is complete."""
         present = set(self._disk.names(self.folder))
