@@ -40,27 +40,26 @@ from kafka_protocol.messages.produce import (
     TopicProduceResponse,
 )
 
-from kafka_server.application.context import CloseConnection, RequestContext
+from kafka_server.application.context import RequestContext
 from kafka_server.application.explain import EXPLAIN
+from kafka_server.application.handlers.produce_answers import (
+    ATTRIBUTES_LOW_BYTE,
+    Pending,
+    Records,
+    close_on_error,
+    is_transactional,
+    refuse_all,
+    refused,
+    when_safe,
+)
 from kafka_server.application.message_conversion import MessageConversion
-from kafka_server.application.producer_service import ProducerService
+from kafka_server.application.producer_service import Appended, ProducerService
 from kafka_server.application.replica_manager import Replica, ReplicaManager
 from kafka_server.application.transaction_gate import TransactionGate
 from kafka_server.domain.errors import (
-    ConcurrentTransactions,
-    CorruptMessage,
     DomainError,
-    InvalidProducerEpoch,
     InvalidProducerIdMapping,
     InvalidRequiredAcks,
-    InvalidTopic,
-    InvalidTxnState,
-    MessageTooLarge,
-    NotEnoughReplicas,
-    RecordListTooLarge,
-    StorageError,
-    TransactionAbortable,
-    TransactionalIdAuthorizationFailed,
     UnknownTopicId,
     UnknownTopicOrPartition,
     UnsupportedCompressionType,
@@ -70,13 +69,10 @@ from kafka_server.domain.record_batch import (
     CODEC_MASK,
     CODEC_ZSTD,
     HEADER_SIZE,
-    MAGIC,
-    TRANSACTIONAL,
     NotOneBatch,
     check_client_batch,
     parse_header,
 )
-from kafka_server.domain.records import InvalidRecords, InvalidTimestamps
 from kafka_server.domain.transaction import Producer, TopicPartition
 
 log = logging.getLogger("kafka_server.produce")
@@ -88,32 +84,8 @@ _FIRST_VERSION_WITH_ZSTD = 7
 _FIRST_VERSION_WITH_TOPIC_IDS = 13
 _FIRST_VERSION_WITH_ABORTABLE = 11
 _FIRST_VERSION_THAT_ADDS_PARTITIONS = 12
-_MAGIC = 16
-_ATTRIBUTES_LOW_BYTE = 22
 # Shared by all responses; the encoder only reads it.
 _NO_RECORD_ERRORS: list[BatchIndexAndErrorMessage] = []
-# Kafka tells the log start offset with the errors that are about the records, and not with these.
-_TOLD_WITHOUT_LOG_START = (
-    CorruptMessage,
-    InvalidTopic,
-    MessageTooLarge,
-    NotOneBatch,
-    RecordListTooLarge,
-    StorageError,
-    UnsupportedCompressionType,
-)
-
-# What a transaction is refused with before the log is looked at; Kafka does not tell the log start offset then.
-_REFUSED_BEFORE_THE_APPEND = (
-    ConcurrentTransactions,
-    InvalidProducerEpoch,
-    InvalidProducerIdMapping,
-    InvalidTxnState,
-    NotEnoughReplicas,
-    TransactionAbortable,
-)
-
-Pending = list[tuple[PartitionProduceResponse, asyncio.Future[None]]]
 Verdicts = dict[int, Membership | DomainError]
 """What the transaction coordinator said, by the identity of the partition's part of the request."""
 Firsts = list[tuple[PartitionProduceData, TopicPartition]]
@@ -160,10 +132,10 @@ class ProduceHandlers:
             responses.append(TopicProduceResponse(topic.name, topic.topic_id, answers))
         self._producer.wake()
         if acks == 0:
-            _close_on_error(responses)
+            close_on_error(responses)
             return None
         response = ProduceResponse(responses)
-        return response if not pending else _when_safe(response, pending)
+        return response if not pending else when_safe(response, pending)
 
     def _append(
         self,
@@ -187,10 +159,18 @@ class ProduceHandlers:
             if log.isEnabledFor(EXPLAIN):
                 log.log(EXPLAIN, "Received produce request for topic %s, partition %d", replica.topic.name, index)
             by_admin = context.client_id == ADMIN_CLIENT_ID
-            if version >= _FIRST_VERSION_WITH_ZSTD:
-                appended = self._producer.append(replica, records, by_admin=by_admin, membership=membership)
-            elif version >= _FIRST_VERSION_WITH_BATCHES:
-                _refuse_zstd(records)
+            if version >= _FIRST_VERSION_WITH_BATCHES:
+                if version < _FIRST_VERSION_WITH_ZSTD:
+                    _refuse_zstd(records)
+                # A producer under acks=0 may be gone before a thread is done, and its next batches with it. What the
+                # coordinator said of a transactional batch may not be true any more by then.
+                if acks and verdicts is None and self._producer.takes_long(replica, records):
+                    answer = PartitionProduceResponse(index=index)
+                    still_served = partial(self._is_served, version, topic, replica, index)
+                    long = self._producer.append_later(replica, records, still_served, by_admin=by_admin)
+                    done = self._answer_later(answer, replica, acks, records, long)
+                    pending.append((answer, asyncio.ensure_future(done)))
+                    return answer
                 appended = self._producer.append(replica, records, by_admin=by_admin, membership=membership)
             else:
                 batch = self._conversion.to_batch(records, replica.topic.settings)
@@ -198,12 +178,7 @@ class ProduceHandlers:
                     return PartitionProduceResponse(index=index, base_offset=-1)
                 appended = self._producer.append_rebuilt(replica, batch, by_admin=by_admin)
         except DomainError as error:
-            if verdicts is None and isinstance(error, InvalidTxnState) and _is_transactional(records):
-                error = TransactionalIdAuthorizationFailed("The request names no transactional id")
-            answer = _refusal(index, error, replica)
-            if verdicts is not None and isinstance(error, _REFUSED_BEFORE_THE_APPEND) and _is_transactional(records):
-                answer.log_start_offset = -1
-            return answer
+            return refused(index, error, replica, records, in_transaction=verdicts is not None)
         answer = PartitionProduceResponse(
             index,
             0,
@@ -212,9 +187,35 @@ class ProduceHandlers:
             appended.log_start_offset,
             _NO_RECORD_ERRORS,
         )
-        if appended.pending is not None and (acks == -1 or (acks == 1 and replica.topic.settings.syncs_by_count)):
+        if appended.pending is not None and _waits(acks, replica):
             pending.append((answer, appended.pending))
         return answer
+
+    async def _answer_later(
+        self,
+        answer: PartitionProduceResponse,
+        replica: Replica,
+        acks: int,
+        records: Records,
+        long: Awaitable[Appended],
+    ) -> None:
+        """Fills ``answer`` once its batch is compressed and stored, or refused. Raises what a sync raises."""
+        try:
+            appended = await long
+        except DomainError as error:
+            refusal = refused(answer.index, error, replica, records, in_transaction=False)
+            answer.error_code, answer.error_message = refusal.error_code, refusal.error_message
+            answer.base_offset, answer.log_start_offset = refusal.base_offset, refusal.log_start_offset
+            return
+        self._producer.wake()
+        answer.base_offset = appended.base_offset
+        answer.log_append_time_ms = appended.log_append_time
+        answer.log_start_offset = appended.log_start_offset
+        if appended.pending is not None and _waits(acks, replica):
+            await asyncio.shield(appended.pending)
+
+    def _is_served(self, version: int, topic: TopicProduceData, replica: Replica, index: int) -> bool:
+        return self._find(version, topic, index) is replica
 
     def _refuse_acks(self, version: int, request: ProduceRequest) -> ProduceResponse:
         """As Apache Kafka: a partition that is not there, or anything but one batch, is told before the acks are."""
@@ -232,7 +233,7 @@ class ProduceHandlers:
                 pass  # What is wrong inside the batch is never looked at.
             return InvalidRequiredAcks()
 
-        return _refuse_all(request, why)
+        return refuse_all(request, why)
 
     # ---- transactions ------------------------------------------------------------------------------------------------
 
@@ -244,7 +245,7 @@ class ProduceHandlers:
         firsts: Firsts = []
         for topic in request.topic_data:
             for partition in topic.partition_data:
-                if not _is_transactional(partition.records):
+                if not is_transactional(partition.records):
                     continue
                 header = parse_header(partition.records or b"")
                 producers.add(Producer(header.producer_id, header.producer_epoch))
@@ -255,9 +256,9 @@ class ProduceHandlers:
                     firsts.append((partition, (replica.topic.name, partition.index)))
         if len(producers) > 1:
             several = InvalidProducerIdMapping("The batches come from more than one producer")
-            refused = _refuse_all(request, lambda topic, partition: several)
+            refused = refuse_all(request, lambda topic, partition: several)
             if request.acks == 0:
-                _close_on_error(refused.responses)
+                close_on_error(refused.responses)
                 return None
             return refused
         if not firsts:
@@ -313,6 +314,11 @@ class ProduceHandlers:
         return self._replicas.find(topic.name, index)
 
 
+def _waits(acks: int, replica: Replica) -> bool:
+    """Whether the answer is given when the batch is synced."""
+    return acks == -1 or (acks == 1 and replica.topic.settings.syncs_by_count)
+
+
 def _membership(verdicts: Verdicts, partition: PartitionProduceData) -> Membership:
     """What the coordinator said of the batch. Raises what it refused it with."""
     verdict = verdicts.get(id(partition), Membership.UNKNOWN)
@@ -321,79 +327,7 @@ def _membership(verdicts: Verdicts, partition: PartitionProduceData) -> Membersh
     return verdict
 
 
-def _is_transactional(records: bytes | bytearray | memoryview | None) -> bool:
-    return (
-        records is not None
-        and len(records) >= HEADER_SIZE
-        and records[_MAGIC] == MAGIC
-        and bool(records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL)
-    )
-
-
-def _when_safe(response: ProduceResponse, pending: Pending) -> asyncio.Future[ProduceResponse]:
-    """Done when every batch is safe, or known not to be.
-
-    Other requests wait for the same syncs, so they are listened to and never awaited: a client that goes away cancels
-    this future and nothing else.
-    """
-    answered: asyncio.Future[ProduceResponse] = asyncio.get_running_loop().create_future()
-    left = len(pending)
-
-    def settle(answer: PartitionProduceResponse, flushed: asyncio.Future[None]) -> None:
-        nonlocal left
-        error = None if flushed.cancelled() else flushed.exception()
-        if error is not None:
-            code = error.code if isinstance(error, StorageError) else StorageError.code
-            answer.error_code, answer.error_message = code, str(error)
-            answer.base_offset = answer.log_append_time_ms = -1
-        left -= 1
-        if not left and not answered.done():
-            answered.set_result(response)
-
-    for answer, flushed in pending:
-        flushed.add_done_callback(partial(settle, answer))
-    return answered
-
-
-def _refuse_zstd(records: bytes | bytearray | memoryview | None) -> None:
+def _refuse_zstd(records: Records) -> None:
     # Clients that speak these versions cannot be told of zstd, nor can others that read with them (KIP-110).
-    if records is not None and len(records) >= HEADER_SIZE and records[_ATTRIBUTES_LOW_BYTE] & CODEC_MASK == CODEC_ZSTD:
+    if records is not None and len(records) >= HEADER_SIZE and records[ATTRIBUTES_LOW_BYTE] & CODEC_MASK == CODEC_ZSTD:
         raise UnsupportedCompressionType("zstd is not allowed below Produce v7")
-
-
-def _refusal(index: int, error: DomainError, replica: Replica | None) -> PartitionProduceResponse:
-    """What a partition is told when its batch was not stored."""
-    answer = PartitionProduceResponse(index=index, error_code=error.code, base_offset=-1, error_message=str(error))
-    if replica is not None:
-        replica.counters.failed_produce_requests += 1
-        if not isinstance(error, _TOLD_WITHOUT_LOG_START):
-            answer.log_start_offset = replica.partition.log_start_offset
-        if isinstance(error, InvalidRecords | InvalidTimestamps):
-            answer.record_errors = [BatchIndexAndErrorMessage(at, text) for at, text in error.record_errors]
-    log.debug("Refused a batch for partition %d: %s", index, error)
-    return answer
-
-
-def _refuse_all(
-    request: ProduceRequest, why: Callable[[TopicProduceData, PartitionProduceData], DomainError]
-) -> ProduceResponse:
-    return ProduceResponse(
-        [
-            TopicProduceResponse(
-                topic.name,
-                topic.topic_id,
-                [_refusal(partition.index, why(topic, partition), None) for partition in topic.partition_data],
-            )
-            for topic in request.topic_data
-        ]
-    )
-
-
-def _close_on_error(responses: list[TopicProduceResponse]) -> None:
-    for topic in responses:
-        for answer in topic.partition_responses:
-            if answer.error_code:
-                raise CloseConnection(
-                    f"A produce request with acks=0 failed for {topic.name or topic.topic_id.hex()}-{answer.index}: "
-                    f"{answer.error_message}"
-                )
