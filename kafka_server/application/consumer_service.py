@@ -17,6 +17,7 @@ from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.fetch_values import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.ports import Clock, Timer
 from kafka_server.application.replica_manager import ReplicaManager
+from kafka_server.application.unsent import Unsent
 from kafka_server.domain.aborted_transactions import AbortedTransaction
 from kafka_server.domain.errors import (
     DomainError,
@@ -50,11 +51,18 @@ class _Pass:
 class ConsumerService:
     """Reads partitions."""
 
-    __slots__ = ("_clock", "_replicas", "_size_max")
+    __slots__ = ("_clock", "_replicas", "_size_max", "_unsent")
 
-    def __init__(self, replicas: ReplicaManager, clock: Clock, fetch_size_max: int = 57_671_680) -> None:
+    def __init__(
+        self,
+        replicas: ReplicaManager,
+        clock: Clock,
+        fetch_size_max: int = 57_671_680,
+        unsent: Unsent | None = None,
+    ) -> None:
         self._replicas = replicas
         self._clock = clock
+        self._unsent = unsent or Unsent()
         self._size_max = fetch_size_max
         """``fetch.max.bytes``: the broker's own limit for one answer."""
 
@@ -64,7 +72,7 @@ class ConsumerService:
         Results come in the order of the targets; an error of a partition is in its result. Cancelling the awaitable
         ends the wait.
         """
-        query.size_max = min(query.size_max, self._size_max)
+        query.size_max = min(query.size_max, self._size_max, self._unsent.room())
         query.size_min = min(query.size_min, query.size_max)
         reading = self._read(query)
         if isinstance(reading, _Pass):

@@ -38,7 +38,7 @@ class Broker:
         self.services = Services(settings, clock, self.stores)
         self.families = Families(self.services)
         self.dispatch = Dispatch(build_handlers(self.families))
-        self.server = Server(self.dispatch, limits(settings), self.services.throttle.connected)
+        self.server = Server(self.dispatch, limits(settings), self.services.throttle.connected, self.services.unsent)
         self._live = LiveSettings(settings, self.server, self.stores)
         self.services.followers.append(self._live)
         self.metrics_address: str | None = None

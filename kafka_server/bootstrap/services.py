@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kafka_server.application.cluster import Cluster
 from kafka_server.application.throttle import Throttle
+from kafka_server.application.unsent import Unsent
 from kafka_server.bootstrap.stores import Stores
 from kafka_server.config import Settings
 from kafka_server.infrastructure.network.advertised import AdvertisedAddresses
@@ -51,6 +52,7 @@ class Services:
         """What changes of configs have to be brought to."""
         self.addresses = AdvertisedAddresses(settings.advertised)
         self.throttle = Throttle(perf_counter_ns)
+        self.unsent = Unsent()
         self.cluster = Cluster(stores.cluster_id, stores.node_id, settings.rack)
 
     # -- what several need --
@@ -138,7 +140,7 @@ class Services:
     def consumer(self) -> ConsumerService:
         from kafka_server.application.consumer_service import ConsumerService
 
-        return ConsumerService(self.replicas, self.clock, self.configs.integer("fetch.max.bytes"))
+        return ConsumerService(self.replicas, self.clock, self.configs.integer("fetch.max.bytes"), self.unsent)
 
     @cached_property
     def sessions(self) -> FetchSessions:

@@ -89,6 +89,7 @@ class Connection(asyncio.BufferedProtocol):
         "_reading",
         "_shared",
         "_transport",
+        "_unsent",
         "context",
         "requests",
         "sweep",
@@ -113,6 +114,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reading = True
         self._out: list[Buffer] = []
         self._out_size = 0
+        self._unsent = 0
         self._client_id = b""
         self._pending: asyncio.Future[Any] | None = None
         self._pending_since_ns = 0
@@ -154,15 +156,23 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._blocked |= CONGESTED
+        self._count_unsent(self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
+        self._count_unsent(0)
         self._unblock(CONGESTED)
+
+    def _count_unsent(self, size: int) -> None:
+        """While the peer does not read, nothing is added to what waits for it."""
+        self._shared.unsent.bytes += size - self._unsent
+        self._unsent = size
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._blocked |= CLOSING
         if self._pending is not None:
             self._pending.cancel()
         self._shared.budget.forget(self._feed_again)
+        self._count_unsent(0)
         self._reader.close()
         self._out.clear()
         self._forget(self)

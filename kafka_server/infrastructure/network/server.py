@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kafka_server.application.context import RequestContext
+from kafka_server.application.unsent import Unsent
 from kafka_server.infrastructure.network.connection import Connection
 from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameBudget
 from kafka_server.infrastructure.network.listener import Listener
@@ -79,15 +80,22 @@ class NetworkCounters:
 class Server:
     """``await start()``, serve, ``await stop()``. One event loop, any number of listeners."""
 
-    def __init__(self, dispatch: Dispatch, limits: Limits, pause_ms: Callable[[str], int] = lambda _: 0) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        limits: Limits,
+        pause_ms: Callable[[str], int] = lambda _: 0,
+        unsent: Unsent | None = None,
+    ) -> None:
         """``pause_ms`` is told of each new connection's address; it says how long that one is held before it is closed,
-        0 when it may stay."""
+        0 when it may stay. ``unsent`` hears of the bytes that wait for clients."""
         self.limits = limits
         self.counters = NetworkCounters()
         self.listeners: list[Listener] = []
         """What is open, with the real ports."""
         self._dispatch = dispatch
         self._pause_ms = pause_ms
+        self.unsent = unsent or Unsent()
         self._turned_away: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._shared: Shared | None = None
         self._servers: dict[str, list[asyncio.Server]] = {}
@@ -107,6 +115,7 @@ class Server:
             self._dispatch,
             Notices(log, loop.time),
             FrameBudget(limits.half_frame_bytes_max),
+            self.unsent,
             # The loop of Windows hands a buffer to the operating system, which fills it some time later; all others
             # fill it and tell us about it before they turn to another connection.
             None if sys.platform == "win32" else bytearray(SCRATCH_SIZE),

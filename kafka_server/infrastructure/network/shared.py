@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from kafka_server.application.unsent import Unsent
 from kafka_server.infrastructure.network.framing import FrameBudget
 from kafka_server.infrastructure.network.notices import Notices
 from kafka_server.infrastructure.network.routes import Dispatch, ServedRoute, signed
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 class Shared:
     """What all connections of one server share."""
 
-    __slots__ = ("budget", "connections", "dispatch", "loop", "notices", "request_size_max", "routes", "scratch")
+    __slots__ = (
+        "budget",
+        "connections",
+        "dispatch",
+        "loop",
+        "notices",
+        "request_size_max",
+        "routes",
+        "scratch",
+        "unsent",
+    )
 
     def __init__(
         self,
@@ -24,6 +35,7 @@ class Shared:
         dispatch: Dispatch,
         notices: Notices,
         budget: FrameBudget,
+        unsent: Unsent,
         scratch: bytearray | None,
         request_size_max: int,
     ) -> None:
@@ -31,6 +43,7 @@ class Shared:
         self.dispatch = dispatch
         self.notices = notices
         self.budget = budget
+        self.unsent = unsent
         self.scratch = scratch
         """None: the event loop reads in the background, and each connection needs a buffer of its own."""
         self.request_size_max = request_size_max

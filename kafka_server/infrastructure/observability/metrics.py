@@ -251,6 +251,7 @@ class Metrics:
             "Memory of requests that are not complete yet.",
             [((), server.half_frame_bytes())],
         )
+        yield f"{socket}_unsent_bytes", "gauge", "Answers that clients do not read.", [((), server.unsent.bytes)]
 
     def _sessions(self) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
         sessions = self._of.sessions
