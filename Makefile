@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 RESULTS := tests/benchmarks/RESULTS.md
 
 .DEFAULT_GOAL := help
-.PHONY: help run test differential check codegen check-codegen lint types format snapshots bench soak peers docs clean
+.PHONY: help run test differential check codegen check-codegen lint types format snapshots bench soak attack peers docs clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,10 +53,12 @@ bench: $(READY) peers ## measure everything beside its peers; writes the tables 
 	$(BIN)/python -m tests.benchmarks.reads --update $(RESULTS)
 
 soak: $(READY) ## attack a broker for minutes: kills, power cuts where they can be tried, planted bugs
-	$(BIN)/python -m tests.crash --seconds 300
-	$(BIN)/python -m tests.crash --seconds 60 --power ext4 || test $$? -eq 2
-	$(BIN)/python -m tests.crash --seconds 60 --power xfs || test $$? -eq 2
+	$(BIN)/python -m tests.crash --size soak
 	$(BIN)/python -m tests.crash.prove
+
+attack: $(READY) ## attack a broker for a minute, with some of the planted bugs: what CI does on every change
+	$(BIN)/python -m tests.crash --size change
+	$(BIN)/python -m tests.crash.prove --rotate 4 --seconds 8
 
 peers: $(READY) ## install the clients of other languages that tests/clients drives, and the fuzzer
 	bash .ci/peers.sh

@@ -2,7 +2,7 @@
 
 Owns: how a failure is ordered and how it looks to the broker. Must never know: when it comes, what is right then.
 
-The order is a file that ``CRASH_DISK`` names: ``eio 3`` lets the third sync from now fail, ``enospc`` refuses every
+The order is a file that ``CRASH_DISK`` names: ``eio 3`` lets syncs fail from the third one on, ``enospc`` refuses every
 write for as long as the file says so; no file, no failure. That needs no privilege. ``strace`` fails the system call
 itself and a filled file system has really no room, for SQLite too; both are tried where they can be
 (tests/crash/faults.py).
@@ -45,7 +45,7 @@ def install() -> None:
             syncs = 0
             return
         syncs += 1
-        if syncs == int(words[1]):
+        if syncs >= int(words[1]):  # not "==": syncs run in several threads
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def fail_write() -> None:

@@ -115,7 +115,7 @@ def nonmonotonic(evidence: Evidence) -> Iterator[str]:
     """A reader sees rising offsets without holes; a sender's values lie in the order in which they were sent."""
     position: dict[tuple[str, str, int], int] = {}
     for event in evidence.history.events:
-        if event["kind"] == "ok" and event["op"] == "out-of-range":
+        if event["kind"] == "ok" and event["op"] in ("out-of-range", "seek"):
             position.pop((event["worker"], event["topic"], event["partition"]), None)
         if event["kind"] != "ok" or event["op"] != "read":
             continue

@@ -1,7 +1,8 @@
 """Owns: what must be true of groups, given a history. Must never know: how it came about.
 
 A partition is certainly somebody's from the answer that gave it up to the request of the last heartbeat that was
-answered with success: the broker vouched for it before and after. Two such times of one partition must not overlap.
+answered with success: the broker vouched for it before and after. Under the consumer protocol it also lasts up to the
+request that is answered with the news that it is over. Two such times of one partition must not overlap.
 """
 
 from __future__ import annotations
@@ -58,18 +59,21 @@ def _tenures(history: History) -> dict[Key, list[Tenure]]:
     confirmed: dict[str, float] = {}
     asked: dict[str, float] = {}
 
-    def close(event: Event, partitions: list[int]) -> None:
+    classic = _classic_groups(history)
+
+    def close(event: Event, partitions: list[int], *, is_told: bool = False) -> None:
         member = event["member"]
+        end = asked.get(member, -1.0) if is_told and event["group"] not in classic else confirmed.get(member, -1.0)
         for partition in partitions:
             begin = since[member].pop(partition)
-            if confirmed.get(member, -1.0) > begin:
-                tenure = Tenure(begin, confirmed[member], member, event["generation"])
-                found[event["group"], partition].append(tenure)
+            if end > begin:
+                found[event["group"], partition].append(Tenure(begin, end, member, event["generation"]))
 
     last: dict[str, Event] = {}
     for event in history.events:
         if event["op"] == "assigned":
-            close(event, [partition for partition in since[event["member"]] if partition not in event["partitions"]])
+            lost = [partition for partition in since[event["member"]] if partition not in event["partitions"]]
+            close(event, lost, is_told=True)
             for partition in event["partitions"]:
                 since[event["member"]].setdefault(partition, event["t"])
             last[event["member"]] = event

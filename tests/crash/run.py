@@ -11,8 +11,17 @@ from typing import Any
 
 from kafka_protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest, CreateTopicsResponse
 
-from tests.crash import group_checks, group_workers, transaction_checks, transaction_workers, workers
+from tests.crash import (
+    client_workers,
+    clients,
+    group_checks,
+    group_workers,
+    transaction_checks,
+    transaction_workers,
+    workers,
+)
 from tests.crash.checks import Evidence, judge, summary
+from tests.crash.client_workers import is_thread
 from tests.crash.connections import Connections
 from tests.crash.consumer_group_workers import ConsumerMember
 from tests.crash.faults import Faults
@@ -20,8 +29,10 @@ from tests.crash.group_checks import judge_groups
 from tests.crash.history import History
 from tests.crash.power import PowerSupply
 from tests.crash.process import Target, free_port
-from tests.crash.transaction_checks import TransactionEvidence, judge_transactions
+from tests.crash.transaction_checks import TransactionEvidence, judge_history, judge_transactions
 from tests.crash.wire_client import Lost, StoredRecord, WireClient
+
+CLOSE_SECONDS_MAX = 20.0
 
 
 @dataclass(slots=True)
@@ -36,10 +47,14 @@ class Options:
     """File system for power cuts, or None for none."""
     flush: str = "ack"
     module: Sequence[str] = ("tests.crash.bad_disk",)
+    kills_min: int = 0
+    """The run goes on, beyond its seconds if need be, until there were this many SIGKILLs."""
     faults_min: int = 0
     """The run goes on, beyond its seconds if need be, until this many faults have struck."""
     faults: Sequence[str] = ()
     """Names of the faults to draw from; empty for all."""
+    has_clients: bool = True
+    """Whether clients of other projects take part beside the raw one."""
     heal_s: float = 60.0
     """How long after the last fault the broker may take to serve everything again."""
 
@@ -75,7 +90,7 @@ def run(options: Options) -> Outcome:
         violations = {**judge(evidence), **judge_transactions(transactions), **judge_groups(history)}
     except (TimeoutError, RuntimeError) as stuck:
         # A broker that does not come back, or not in time, is a finding like any other.
-        violations = {"stuck": [str(stuck)]}
+        violations = {**judge_history(TransactionEvidence(history)), **judge_groups(history), "stuck": [str(stuck)]}
     finally:
         target.kill()
         if power is not None:
@@ -94,25 +109,39 @@ async def _attack(
 ) -> tuple[Evidence, TransactionEvidence]:
     stop = asyncio.Event()
     await connections.open()
-    setting = workers.Setting(connections, options.seed, history, stop)
+    setting = workers.Setting(connections, options.seed, history, stop, options.has_clients)
     await _create_topics(setting)
     tasks = [asyncio.create_task(work) for work in _workload(setting)]
-    deadline = time.monotonic() + options.seconds
-    loop = asyncio.get_running_loop()
-    while time.monotonic() < deadline or faults.struck < options.faults_min:
-        await asyncio.sleep(faults.pause_s(*options.pause_s))
-        _raise_first(tasks)
-        await loop.run_in_executor(None, faults.strike)
-    await asyncio.sleep(1.0)
-    stop.set()
-    done = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in done:
-        if isinstance(result, BaseException):
-            raise result
+    try:
+        await _strike(options, faults, tasks)
+    finally:
+        # Threads hear of it in no other way, not even of the end of the event loop.
+        stop.set()
+    _, late = await asyncio.wait(tasks, timeout=CLOSE_SECONDS_MAX)
+    _raise_first(tasks)
+    # Libraries may take their time to close, or hang; nothing of what they still say counts.
+    setting.is_over = True
+    if not all(is_thread(task) for task in late):
+        raise TimeoutError(
+            f"clients do not come to an end: {[task.get_coro() for task in late if not is_thread(task)]}"
+        )
     evidence = await _read_everything(setting, options.heal_s)
     transactions = await _read_transactions(setting, options.heal_s)
     await connections.close()
     return evidence, transactions
+
+
+async def _strike(options: Options, faults: Faults, tasks: list[asyncio.Task[None]]) -> None:
+    """Fault after fault, for as long as the run takes."""
+    deadline = time.monotonic() + options.seconds
+    loop = asyncio.get_running_loop()
+    while (
+        time.monotonic() < deadline or faults.struck < options.faults_min or faults.counts["kills"] < options.kills_min
+    ):
+        await asyncio.sleep(faults.pause_s(*options.pause_s))
+        _raise_first(tasks)
+        await loop.run_in_executor(None, faults.strike)
+    await asyncio.sleep(1.0)
 
 
 def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
@@ -128,6 +157,7 @@ def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
     everyone += [transaction_workers.stable_watcher(setting), transaction_workers.leaver(setting)]
     everyone += [group_workers.ClassicMember(setting, number).run() for number in range(group_workers.MEMBERS)]
     everyone += [ConsumerMember(setting, number).run() for number in range(group_workers.MEMBERS)]
+    everyone += clients.everyone(setting) if setting.has_clients else []
     return [*everyone, workers.watcher(setting), workers.deleter(setting), workers.newcomer(setting)]
 
 
@@ -135,7 +165,7 @@ def _raise_first(tasks: list[asyncio.Task[None]]) -> None:
     """A worker that fails fails the run at once; its history would be worth nothing."""
     for task in tasks:
         if task.done() and task.exception() is not None:
-            raise RuntimeError("a worker failed") from task.exception()
+            raise RuntimeError(f"a worker failed: {task.exception()!r}") from task.exception()
 
 
 async def _create_topics(setting: workers.Setting) -> None:
@@ -191,8 +221,8 @@ async def _read_transactions(setting: workers.Setting, heal_s: float) -> Transac
                 found += page[0]
                 offset = page[1]
         evidence.visible[partition] = found
-    for number in range(transaction_workers.WORKERS):
-        group = f"transactional-{number}"
+    groups = [f"transactional-{number}" for number in range(transaction_workers.WORKERS)]
+    for group in (*groups, client_workers.CONFLUENT_TRANSACTIONS):
         evidence.offsets[group] = await workers.committed_offset(client, group, workers.TRANSACTIONAL)
     return evidence
 

@@ -165,6 +165,11 @@ def judge_transactions(evidence: TransactionEvidence) -> dict[str, list[str]]:
     return {name: list(check(evidence)) for name, check in TRANSACTION_CHECKS.items()}
 
 
+def judge_history(evidence: TransactionEvidence) -> dict[str, list[str]]:
+    """Violations that show without a final state: for a run that does not come to its end."""
+    return {name: list(TRANSACTION_CHECKS[name](evidence)) for name in ("lso-above", "lso-back", "lso-open", "fencing")}
+
+
 def summary(events: list[Event]) -> dict[str, int]:
     """How many transactions there were, by their end."""
     ends = [event["result"] for event in events if event["kind"] == "ok" and event["op"] == "txn"]

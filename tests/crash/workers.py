@@ -69,6 +69,14 @@ class Setting:
     seed: int
     history: History
     stop: asyncio.Event
+    has_clients: bool = True
+    is_over: bool = False
+    """The final state is being read; what a thread that was not heard of in time says now is not written down."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Where clients of other projects connect to."""
+        return f"127.0.0.1:{self.connections.proxy_port}"
 
     def client(self, name: str) -> WireClient:
         return self.connections.client(name)

@@ -24,6 +24,7 @@ from kafka_server.infrastructure.storage.log import recovery
 from kafka_server.infrastructure.storage.log.disk import OsDisk, OsFile
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog
 from kafka_server.infrastructure.storage.sqlite.repositories import SqliteOffsetRepository, SqliteProducerIdRepository
+from tests.crash.planted import batch_bugs, group_bugs, transaction_bugs
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,10 @@ class Bug:
 
     plant: Callable[[], None]
     caught_by: frozenset[str]
-    """Any of these checks will do."""
+    """Each of these checks has to notice, by its name; others may, too."""
     needs_power_cut: bool = False
+    fault: str = "kill"
+    """What is done to the broker besides power cuts."""
 
 
 def _replace(owner: type[Any], method: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
@@ -237,21 +240,35 @@ def _of(*names: str) -> frozenset[str]:
 
 
 BUGS: dict[str, Bug] = {
-    "no-fsync": Bug(no_fsync, _of("lost-write", "watermark", "inconsistent-offset"), needs_power_cut=True),
+    "no-fsync": Bug(no_fsync, _of("lost-write"), needs_power_cut=True),
     "ack-before-write": Bug(ack_before_write, _of("lost-write")),
     "no-dedupe": Bug(no_dedupe, _of("duplicate")),
-    "forgotten-producers": Bug(forgotten_producers, _of("duplicate", "refused")),
+    "forgotten-producers": Bug(forgotten_producers, _of("duplicate")),
     "bit-rot": Bug(bit_rot, _of("corrupt")),
     "cut-too-much": Bug(cut_too_much, _of("lost-write")),
-    "skipped-offset": Bug(skipped_offset, _of("gap", "lost-write", "inconsistent-offset")),
-    "skipping-reader": Bug(skipping_reader, _of("nonmonotonic", "gap", "lost-write")),
+    "skipped-offset": Bug(skipped_offset, _of("gap")),
+    "skipping-reader": Bug(skipping_reader, _of("nonmonotonic")),
     "forgotten-commits": Bug(forgotten_commits, _of("commit-regress")),
-    "reused-producer-ids": Bug(reused_producer_ids, _of("fencing")),
+    "reused-producer-ids": Bug(reused_producer_ids, _of("reused-producer-id")),
     "resurrected-records": Bug(resurrected_records, _of("watermark", "deleted-records")),
     "hanging-partition": Bug(hanging_partition, _of("stuck")),
     "forgotten-aborts": Bug(forgotten_aborts, _of("aborted-read")),
-    "hasty-stable-offset": Bug(hasty_stable_offset, _of("precommitted-read", "aborted-read")),
-    "no-fencing": Bug(no_fencing, _of("stale-request", "aborted-read")),
+    "hasty-stable-offset": Bug(hasty_stable_offset, _of("precommitted-read", "lso-open")),
+    "no-fencing": Bug(no_fencing, _of("fencing")),
     "lost-staged-offsets": Bug(lost_staged_offsets, _of("torn-offset")),
-    "endless-transactions": Bug(endless_transactions, _of("lso")),
+    "endless-transactions": Bug(endless_transactions, _of("lso-stuck")),
+    "other-keys": Bug(batch_bugs.other_keys, _of("corrupt")),
+    "other-headers": Bug(batch_bugs.other_headers, _of("corrupt")),
+    "other-timestamps": Bug(batch_bugs.other_timestamps, _of("corrupt")),
+    "two-faces": Bug(batch_bugs.two_faces, _of("inconsistent-offset")),
+    "forgotten-high-watermark": Bug(batch_bugs.forgotten_high_watermark, _of("watermark")),
+    "refused-repeats": Bug(batch_bugs.refused_repeats, _of("refused")),
+    "deaf-disk": Bug(batch_bugs.deaf_disk, _of("exit-code"), fault="eio-on-sync"),
+    "half-marked": Bug(transaction_bugs.half_marked, _of("torn-transaction")),
+    "stable-offset-above": Bug(transaction_bugs.stable_offset_above, _of("lso-above")),
+    "stable-offset-back": Bug(transaction_bugs.stable_offset_back, _of("lso-back")),
+    "unfenced-batches": Bug(transaction_bugs.unfenced_batches, _of("fencing")),
+    "shared-assignment": Bug(group_bugs.shared_assignment, _of("split-ownership")),
+    "hasty-handover": Bug(group_bugs.hasty_handover, _of("split-ownership")),
+    "any-generation": Bug(group_bugs.any_generation, _of("stale-commit")),
 }
