@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kafka_server.testing.broker import threaded_broker
 from tests.clients.conftest import Admin, new_topic, unique
 from tests.clients.tools import Tools
 from tests.peers import PeerMissingError, jvm, skip_or_fail
@@ -60,6 +62,67 @@ def test_moves_are_listed_planned_carried_out_and_verified(
     assert "No partition reassignments found." in none
     assert f"Successfully started partition reassignments for {topic}-0,{topic}-1" in begun
     assert re.search(rf"Reassignment of partition {topic}-0 is completed", verified)
+
+
+@pytest.fixture
+def two_folders(tools: Tools, tmp_path: Path) -> Iterator[tuple[Tools, Path]]:
+    """The tools against a broker of their own with the data folders a and b."""
+    dirs = f"{tmp_path / 'a'},{tmp_path / 'b'}"
+    with threaded_broker(**{"storage": "disk", "log.dirs": dirs}) as own:
+        running = Tools(tools.version, own.bootstrap)
+        yield running, tmp_path
+        running.close()
+
+
+@pytest.mark.feature("reassign-partitions")
+def test_a_partition_moves_to_another_data_folder(two_folders: tuple[Tools, Path]) -> None:
+    tools, folder = two_folders
+    tools.run("topics", "--create", "--topic", "moves", "--partitions", "1", "--replication-factor", "1")
+    (present,) = (path.parent for path in folder.glob("*/moves-0"))
+    target = folder / ("b" if present.name == "a" else "a")
+    plan = folder / "plan.json"
+    moves = [{"topic": "moves", "partition": 0, "replicas": [1], "log_dirs": [str(target)]}]
+    plan.write_text(json.dumps({"version": 1, "partitions": moves}))
+
+    begun = tools.run("reassign-partitions", "--execute", "--reassignment-json-file", str(plan))
+    deadline = time.monotonic() + 20
+    verified = ""
+    while "Reassignment of replica moves-0-1 completed successfully" not in verified:
+        assert time.monotonic() < deadline, verified
+        verified = tools.run("reassign-partitions", "--verify", "--reassignment-json-file", str(plan))
+    told = tools.run("log-dirs", "--describe", "--topic-list", "moves")
+
+    assert re.search(r"log directory to .*/[ab] for replica moves-0 with broker 1", begun)
+    assert [path.parent for path in folder.glob("*/moves-0")] == [target]
+    (described,) = (json.loads(line) for line in told.splitlines() if line.startswith("{"))
+    lies = {each["logDir"]: each["partitions"] for each in described["brokers"][0]["logDirs"]}
+    assert [(each["partition"], each["isFuture"]) for each in lies[str(target)]] == [("moves-0", False)]
+    assert lies[str(present)] == []
+
+
+@pytest.mark.feature("features")
+def test_a_feature_goes_down_and_up_again(two_folders: tuple[Tools, Path]) -> None:
+    tools, _ = two_folders
+
+    tools.run("features", "downgrade", "--feature", "transaction.version=1")
+    down = tools.run("features", "describe")
+    tools.run("features", "upgrade", "--feature", "transaction.version=2")
+    up = tools.run("features", "describe")
+
+    assert re.search(r"transaction\.version\s.*FinalizedVersionLevel: 1\s", down)
+    assert re.search(r"transaction\.version\s.*FinalizedVersionLevel: 2\s", up)
+
+
+@pytest.mark.feature("client quotas")
+def test_connections_of_an_address_have_a_quota(tools: Tools) -> None:
+    address = ("--entity-type", "ips", "--entity-name", "10.1.2.3")
+
+    tools.run("configs", *address, "--alter", "--add-config", "connection_creation_rate=50")
+    shown = tools.run("configs", *address, "--describe")
+    tools.run("configs", *address, "--alter", "--delete-config", "connection_creation_rate")
+
+    assert re.search(r"ip '10\.1\.2\.3' are .*connection_creation_rate=50", shown)
+    assert "connection_creation_rate" not in tools.run("configs", *address, "--describe")
 
 
 @pytest.mark.feature("client quotas")

@@ -403,7 +403,8 @@ def test_data_folders(theirs: RawClient, ours: RawClient) -> None:
                 found.append((version, told.error_code, topic.name, parts))
         codes = []
         for path in (folder.log_dir, "/nope", "nope", folder.log_dir + "/"):
-            for name, index in (("lies-here", 0), ("lies-here", 7), ("nope", 0), ("bad!", 0), ("", 0)):
+            names = ("lies-here", "nope", "bad!", "", "x" * 213, "x" * 214)  # a longer one has no room for a copy
+            for name, index in (("lies-here", 7), *((name, 0) for name in names)):
                 topic = arld.AlterReplicaLogDirTopic(name=name, partitions=[index])
                 request = arld.AlterReplicaLogDirsRequest(dirs=[arld.AlterReplicaLogDir(path=path, topics=[topic])])
                 for version in (1, 2):
