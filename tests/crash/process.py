@@ -19,6 +19,9 @@ SETTINGS = (
     "log.segment.bytes=1048576",
     "auto.create.topics.enable=false",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
+    # What changes logs happens several times a second.
+    "log.retention.check.interval.ms=300",
+    "log.cleaner.backoff.ms=200",
     # Groups: members die often here, and those that are left should not wait for long.
     "group.initial.rebalance.delay.ms=0",
     "group.min.session.timeout.ms=1000",

@@ -16,6 +16,8 @@ from tests.crash import (
     clients,
     group_checks,
     group_workers,
+    log_checks,
+    log_workers,
     transaction_checks,
     transaction_workers,
     workers,
@@ -27,6 +29,7 @@ from tests.crash.consumer_group_workers import ConsumerMember
 from tests.crash.faults import Faults
 from tests.crash.group_checks import judge_groups
 from tests.crash.history import History
+from tests.crash.log_checks import LogEvidence, judge_logs
 from tests.crash.power import PowerSupply
 from tests.crash.process import Target, free_port
 from tests.crash.transaction_checks import TransactionEvidence, judge_history, judge_transactions
@@ -85,9 +88,10 @@ def run(options: Options) -> Outcome:
     faults = Faults(target, history, options.seed, connections, power, options.faults)
     try:
         target.start()
-        evidence, transactions = asyncio.run(_attack(options, connections, faults, history))
+        evidence, transactions, logs = asyncio.run(_attack(options, connections, faults, history))
         evidence.power_was_cut = faults.counts.get("power-cut", 0) > 0
         violations = {**judge(evidence), **judge_transactions(transactions), **judge_groups(history)}
+        violations |= judge_logs(logs)
     except (TimeoutError, RuntimeError) as stuck:
         # A broker that does not come back, or not in time, is a finding like any other.
         violations = {**judge_history(TransactionEvidence(history)), **judge_groups(history), "stuck": [str(stuck)]}
@@ -100,13 +104,14 @@ def run(options: Options) -> Outcome:
         **summary(history.events),
         **transaction_checks.summary(history.events),
         **group_checks.summary(history.events),
+        **log_checks.summary(history.events),
     }
     return Outcome(violations, counts, faults.counts, history.path)
 
 
 async def _attack(
     options: Options, connections: Connections, faults: Faults, history: History
-) -> tuple[Evidence, TransactionEvidence]:
+) -> tuple[Evidence, TransactionEvidence, LogEvidence]:
     stop = asyncio.Event()
     await connections.open()
     setting = workers.Setting(connections, options.seed, history, stop, options.has_clients)
@@ -127,8 +132,11 @@ async def _attack(
         )
     evidence = await _read_everything(setting, options.heal_s)
     transactions = await _read_transactions(setting, options.heal_s)
+    logs = LogEvidence(history)
+    for topic in (log_workers.COMPACTED, log_workers.SHORT_LIVED):
+        logs.final[topic] = await log_workers.read_whole(setting, topic, options.heal_s)
     await connections.close()
-    return evidence, transactions
+    return evidence, transactions, logs
 
 
 async def _strike(options: Options, faults: Faults, tasks: list[asyncio.Task[None]]) -> None:
@@ -157,6 +165,7 @@ def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
     everyone += [transaction_workers.stable_watcher(setting), transaction_workers.leaver(setting)]
     everyone += [group_workers.ClassicMember(setting, number).run() for number in range(group_workers.MEMBERS)]
     everyone += [ConsumerMember(setting, number).run() for number in range(group_workers.MEMBERS)]
+    everyone += log_workers.everyone(setting)
     everyone += clients.everyone(setting) if setting.has_clients else []
     return [*everyone, workers.watcher(setting), workers.deleter(setting), workers.newcomer(setting)]
 
@@ -174,6 +183,7 @@ async def _create_topics(setting: workers.Setting) -> None:
         CreatableTopic(name=name, num_partitions=workers.PARTITIONS, replication_factor=1)
         for name in (*workers.TOPICS, workers.TRANSACTIONAL)
     ]
+    topics += log_workers.topics()
     topics.append(CreatableTopic(group_workers.GROUPED, group_workers.PARTITIONS, 1))
     answer = await client.call(CreateTopicsRequest(topics=topics, timeout_ms=10000), 5, CreateTopicsResponse)
     assert answer is not None

@@ -24,7 +24,7 @@ from kafka_server.infrastructure.storage.log import recovery
 from kafka_server.infrastructure.storage.log.disk import OsDisk, OsFile
 from kafka_server.infrastructure.storage.log.partition_log import DiskPartitionLog
 from kafka_server.infrastructure.storage.sqlite.repositories import SqliteOffsetRepository, SqliteProducerIdRepository
-from tests.crash.planted import batch_bugs, group_bugs, transaction_bugs
+from tests.crash.planted import batch_bugs, group_bugs, log_bugs, transaction_bugs
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,4 +271,9 @@ BUGS: dict[str, Bug] = {
     "shared-assignment": Bug(group_bugs.shared_assignment, _of("split-ownership")),
     "hasty-handover": Bug(group_bugs.hasty_handover, _of("split-ownership")),
     "any-generation": Bug(group_bugs.any_generation, _of("stale-commit")),
+    "forgetful-trim": Bug(log_bugs.forgetful_trim, _of("shown-though-aborted")),
+    "hasty-out-of-range": Bug(log_bugs.hasty_out_of_range, _of("false-out-of-range")),
+    "strict-size": Bug(log_bugs.strict_size, _of("stalled")),
+    "greedy-compaction": Bug(log_bugs.greedy_compaction, _of("lost-key", "skipped")),
+    "names-before-ids": Bug(log_bugs.names_before_ids, _of("mistaken-topic")),
 }
