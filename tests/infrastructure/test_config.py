@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kafka_server.config import ConfigError, Given, Settings, load_settings, parse_properties, read_environment
+from kafka_server.domain.broker_rules import parse_overrides
 from kafka_server.infrastructure.network.listener import Listener
 
 
@@ -115,6 +116,7 @@ def test_a_key_for_one_listener_is_reported_too_as_long_as_nothing_obeys_it(tmp_
         ("advertised.listeners=PLAINTEXT://a:1,plaintext://a:1", "the listener name PLAINTEXT appears twice"),
         ("listener.security.protocol.map=A:TELNET", "is not of the form NAME:PROTOCOL"),
         ("max.connections.per.ip.overrides=ten", "is not of the form host:count"),
+        ("max.connections.per.ip=0", "can be 0 only beside max.connections.per.ip.overrides"),
         ("node.id=1\nbroker.id=2", "node.id says 1; they name the same thing"),
         ("storage=tape", "must be one of memory, disk"),
         ("a=\\u12", "is no character"),
@@ -157,5 +159,4 @@ def test_ipv6_listeners_are_written_in_brackets() -> None:
 
 
 def test_max_connections_overrides_are_pairs_of_host_and_count() -> None:
-    settings = load_settings([flag("max.connections.per.ip.overrides", "10.0.0.1:5, ::1:7")])
-    assert settings.connections_per_ip_overrides == {"10.0.0.1": 5, "::1": 7}
+    assert parse_overrides("10.0.0.1:5, ::1:7,10.0.0.1:6,") == {"10.0.0.1": 6, "::1": 7}
