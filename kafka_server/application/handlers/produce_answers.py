@@ -1,4 +1,10 @@
-"""Owns: what each partition of a produce request is told. Must never know: how batches are stored, request versions."""
+"""Owns: what each partition of a produce request is told. Must never know: how batches are stored, request versions.
+
+The contract of the API is the head of produce.py.
+
+Known gaps
+    None of its own.
+"""
 
 from __future__ import annotations
 
