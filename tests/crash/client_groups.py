@@ -20,7 +20,7 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError as PythonError
 from kafka.structs import OffsetAndMetadata as PythonOffset
 
-from tests.crash.client_workers import note_read, seen, stop
+from tests.crash.client_workers import SILENT, note_read, seen, stop
 from tests.crash.workers import PLAIN, Setting
 
 SESSION_MS, HEARTBEAT_MS = 2_000, 300
@@ -46,7 +46,7 @@ def confluent_member(setting: Setting, number: int, protocol: str) -> None:
         "group.protocol": protocol,
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
-        "log_level": 0,
+        "logger": SILENT,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 200,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from tests.crash.workers import IDEMPOTENT, PARTITIONS, PLAIN, TRANSACTIONAL, Se
 CONFLUENT_TRANSACTIONS = "confluent-transactional"
 """Transactional id, and the group that its transactions commit offsets for."""
 OUTCOME_SECONDS_MAX = 5.0
+SILENT = logging.getLogger("librdkafka")
+"""Its ``log_level`` does not silence what is fatal, and that a producer is fenced is part of this."""
 
 
 class Sender:
@@ -263,7 +266,7 @@ def confluent_producer(setting: Setting, acks: int, is_idempotent: bool) -> None
 
 
 def _producer_settings(setting: Setting, acks: int, is_idempotent: bool) -> dict[str, Any]:
-    common = {"bootstrap.servers": setting.bootstrap, "linger.ms": 5, "log_level": 0, "acks": acks}
+    common = {"bootstrap.servers": setting.bootstrap, "linger.ms": 5, "logger": SILENT, "acks": acks}
     common |= {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 200, "retry.backoff.ms": 50}
     if is_idempotent:
         return common | {"enable.idempotence": True, "message.timeout.ms": 120_000, "socket.timeout.ms": 5000}
@@ -295,7 +298,7 @@ def _produce(
 def confluent_transactions(setting: Setting) -> None:
     """Transactions that commit, abort, or are left behind by a client that is replaced."""
     sender = Sender(setting, CONFLUENT_TRANSACTIONS)
-    consumer = Consumer({"bootstrap.servers": setting.bootstrap, "group.id": CONFLUENT_TRANSACTIONS, "log_level": 0})
+    consumer = Consumer({"bootstrap.servers": setting.bootstrap, "group.id": CONFLUENT_TRANSACTIONS, "logger": SILENT})
     number = 0
     while not setting.stop.is_set():
         producer = Producer(

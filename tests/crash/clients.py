@@ -14,7 +14,7 @@ from tests.crash.workers import Setting
 
 def everyone(setting: Setting) -> list[Coroutine[Any, Any, None]]:
     """confluent-kafka, aiokafka and kafka-python: with every acks, idempotent, in transactions, assigned, in groups."""
-    for name in ("aiokafka", "kafka"):
+    for name in ("aiokafka", "kafka", client_workers.SILENT.name):
         # A lost broker is what this is about; nobody needs to be told.
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     threads = [partial(client_workers.confluent_producer, setting, acks, False) for acks in (0, 1, -1)]
