@@ -23,6 +23,7 @@ from tests.benchmarks.broker.workloads import (
     LOADS,
     RAW_LOADS,
     Load,
+    fixture_starts,
     idle_connections,
     java_throughput,
     latency,
@@ -91,6 +92,8 @@ class Run:
                 found = start_and_stop(contestant, settle_s)
                 if number:
                     self.samples.idle.setdefault(contestant.name, []).append(found)
+
+        self.samples.fixture_s = fixture_starts(max(rounds, 1) * 5)
 
     def connections(self, count: int, settle_s: float) -> None:
         for contestant in self.contestants:

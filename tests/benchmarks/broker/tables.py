@@ -22,6 +22,8 @@ class Samples:
     latency: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     idle: dict[str, list[Idle]] = field(default_factory=dict)
     connections: dict[str, Connections] = field(default_factory=dict)
+    fixture_s: list[float] = field(default_factory=list)
+    """Starts of our broker inside a test's process."""
     failures: list[str] = field(default_factory=list)
 
 
@@ -104,6 +106,9 @@ def summary_table(names: Sequence[str], peers: Sequence[str], samples: Samples) 
         "MiB",
         [each.with_mb - each.before_mb if each else None for each in held],
     )
+    if samples.fixture_s:
+        ms = significant(median(samples.fixture_s) * 1e3)
+        table.notes.append(f"Our broker inside a test's process (the pytest fixture) starts and stops in {ms} ms.")
     return table
 
 

@@ -5,6 +5,7 @@ Owns: topics, volumes and client processes of the runs. Must never know: which b
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from kafka_server.infrastructure.event_loop import new_event_loop
+from kafka_server.testing.broker import running_broker
 from tests.benchmarks.broker import java
 from tests.benchmarks.broker.contestants import Contestant
 from tests.benchmarks.broker.processes import peak_resident_mb, reset_peak, resident_mb
@@ -164,6 +167,22 @@ def start_and_stop(contestant: Contestant, settle_s: float) -> Idle:
         return Idle(start_s, resident_mb(contestant.pid))
     finally:
         contestant.stop()
+
+
+def fixture_starts(count: int) -> list[float]:
+    """Seconds that a broker inside a test's process takes to start, its end included; the first one imports."""
+
+    async def start_all() -> list[float]:
+        found = []
+        for _ in range(count + 1):
+            started = time.perf_counter()
+            async with running_broker():
+                pass
+            found.append(time.perf_counter() - started)
+        return found[1:]
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(start_all())
 
 
 @dataclass(frozen=True, slots=True)
