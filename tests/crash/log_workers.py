@@ -46,6 +46,8 @@ from tests.crash.workers import FETCH_VERSION, LIST_OFFSETS_VERSION, PRODUCE_VER
 RETAINED, COMPACTED, SHORT_LIVED = "retained", "compacted", "short-lived"
 CHANGING = (RETAINED, COMPACTED)
 KEYS = 6
+ONCE = 0.1
+"""The share of records whose keys never come again, so that compaction has to keep them for ever."""
 OUT_OF_RANGE, UNKNOWN_TOPIC, UNKNOWN_TOPIC_ID, INCONSISTENT_TOPIC_ID = 1, 3, 100, 103
 ALREADY_EXISTS = 36
 LOST_TOPIC = frozenset({UNKNOWN_TOPIC, UNKNOWN_TOPIC_ID, INCONSISTENT_TOPIC_ID})
@@ -95,14 +97,14 @@ def dressed(values: list[bytes], keys: list[str]) -> list[Dress]:
 
 
 async def writer(setting: Setting, topic: str) -> None:
-    """Records with few keys, each batch once."""
+    """Records with few keys, and some with a key of their own, each batch once."""
     name = f"writer-{topic}"
     rng, client = setting.rng(name), setting.client(name)
     sent = 0
     while not setting.stop.is_set():
         count = rng.randrange(1, 4)
         values = [make_value(setting.seed, name, sent + i, rng.randrange(60, 1_200)) for i in range(count)]
-        keys = [f"k{rng.randrange(KEYS)}" for _ in values]
+        keys = [f"once-{sent + i}" if rng.random() < ONCE else f"k{rng.randrange(KEYS)}" for i in range(count)]
         sent += count
         data = [PartitionProduceData(index=0, records=build_batch(values, dressed(values, keys)))]
         request = ProduceRequest(
