@@ -13,6 +13,8 @@ from tests.peers import PeerMissingError, jvm, skip_or_fail
 from tests.peers.apache_kafka import ApacheKafka
 
 Pair = tuple[RawClient, RawClient]
+APACHE_KAFKAS: set[str] = set()
+"""The addresses of all that were started; what was sent to any other address was sent to us."""
 IMPATIENT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
 """So that nobody waits for ten seconds until Kafka looks for transactions that took too long."""
 
@@ -25,6 +27,7 @@ def apache_kafka(version: str) -> Iterator[RawClient]:
     except PeerMissingError as missing:
         skip_or_fail(missing)
         raise
+    APACHE_KAFKAS.add(kafka.bootstrap)
     try:
         with RawClient(kafka.bootstrap) as client:
             yield client

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 from types import TracebackType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from kafka_protocol.dispatch import FLEXIBLE_FROM
 from kafka_protocol.wire import Message
@@ -21,6 +21,9 @@ NEVER = 2**15
 
 class RawClient:
     """A blocking client without any behaviour of its own: one request out, one response in."""
+
+    sent: ClassVar[set[tuple[str, int, int]]] = set()
+    """What was sent by all of them: to which address, which API, in which version."""
 
     def __init__(self, bootstrap: str, patience_s: float = 30) -> None:
         """A request that is not answered for ``patience_s`` raises TimeoutError; ``reconnect`` then."""
@@ -44,6 +47,7 @@ class RawClient:
 
     def send(self, request: Message, version: int) -> None:
         """Only sends, for requests that wait at the broker."""
+        self.sent.add((self.bootstrap, request.api_key, version))
         self._serial += 1
         flexible = version >= FLEXIBLE_FROM.get(request.api_key, NEVER)
         header = struct.pack(">hhihc", request.api_key, version, self._serial, 1, b"d") + (b"\0" if flexible else b"")
