@@ -89,6 +89,15 @@ def test_the_last_stable_offset_waits_for_an_open_transaction(
     assert ("lso-open" in violated(evidence)) is is_violated
 
 
+def test_a_transaction_is_out_of_time_by_its_beginning_and_not_by_its_last_write(evidence: TransactionEvidence) -> None:
+    history, began = evidence.history, evidence.history.now()
+    history.add("invoke", "late", "txn", txn="late/0", values=[], offset=None)
+    history.add("ok", "late", "txn-write", partition=0, offset=3, since=began + 3)
+    history.add("ok", "s", "lso", partition=0, stable=4, end=4, asked=began + 5)
+    history.events[-1]["t"] = began + 5
+    assert "lso-open" not in violated(evidence)
+
+
 def test_a_last_stable_offset_that_sticks_is_noticed(evidence: TransactionEvidence) -> None:
     evidence.ends[0] = (2, 4)
     assert "lso-stuck" in violated(evidence)

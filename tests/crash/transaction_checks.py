@@ -104,14 +104,19 @@ def stable_offset_open(evidence: TransactionEvidence) -> Iterator[str]:
     answered, nobody has asked for its end, and it is not out of time."""
     first: dict[tuple[str, int], Event] = {}
     """By worker and partition: the write that began what is open there."""
+    begun: dict[str, float] = {}
+    """By worker: when it began its transaction, before it added a partition: the broker's clock runs from then on."""
     for event in evidence.history.events:
-        if event["op"] == "txn-close":
+        if event["op"] == "txn" and event["kind"] == "invoke":
+            begun[event["worker"]] = event["t"]
+        elif event["op"] == "txn-close":
             first = {key: write for key, write in first.items() if key[0] != event["worker"]}
         elif event["op"] == "txn-write":
             first.setdefault((event["worker"], event["partition"]), event)
         elif event["op"] == "lso":
             for (worker, partition), write in first.items():
-                is_open = write["t"] < event["asked"] and event["t"] < write["since"] + TIMEOUT_SECONDS
+                since = min(write["since"], begun.get(worker, write["since"]))
+                is_open = write["t"] < event["asked"] and event["t"] < since + TIMEOUT_SECONDS
                 if partition == event["partition"] and is_open and event["stable"] > write["offset"]:
                     what = f"{worker} had a transaction open at {write['offset']} of partition {partition}"
                     yield f"{what}, the last stable offset was {event['stable']} at {event['t']}"
