@@ -73,10 +73,10 @@ class Connections:
             return
         pair = (writer, broker_writer)
         self._pairs.add(pair)
-        try:
+        # asyncio.run cancels what is left at its end, and streams of Python 3.11 report that as an error.
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(_pump(reader, broker_writer), _pump(broker_reader, writer))
-        finally:
-            self._pairs.discard(pair)
+        self._pairs.discard(pair)
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
