@@ -423,6 +423,15 @@ async def _visit(setting: Setting, client: WireClient, name: str, garden: Garden
 # ---- the final state -------------------------------------------------------------------------------------------------
 
 
+async def read_final(setting: Setting, heal_s: float) -> dict[str, list[tuple[int, str]]]:
+    """What is left of the topics that can be judged in the end. Raises TimeoutError."""
+    final = {COMPACTED: await read_whole(setting, COMPACTED, heal_s)}
+    lives = [event["op"] for event in setting.history.events if event["op"] in ("planted", "cleared")]
+    if lives[-1:] == ["planted"]:  # else the run ended between two lives of that topic
+        final[SHORT_LIVED] = await read_whole(setting, SHORT_LIVED, heal_s)
+    return final
+
+
 async def read_whole(setting: Setting, topic: str, heal_s: float) -> list[tuple[int, str]]:
     """Offset and value of every committed record, from the log start on. Raises TimeoutError."""
     client = setting.client("final-" + topic)

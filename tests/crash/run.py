@@ -132,9 +132,7 @@ async def _attack(
         )
     evidence = await _read_everything(setting, options.heal_s)
     transactions = await _read_transactions(setting, options.heal_s)
-    logs = LogEvidence(history)
-    for topic in (log_workers.COMPACTED, log_workers.SHORT_LIVED):
-        logs.final[topic] = await log_workers.read_whole(setting, topic, options.heal_s)
+    logs = LogEvidence(history, await log_workers.read_final(setting, options.heal_s))
     await connections.close()
     return evidence, transactions, logs
 

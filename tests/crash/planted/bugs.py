@@ -245,7 +245,7 @@ BUGS: dict[str, Bug] = {
     "no-dedupe": Bug(no_dedupe, _of("duplicate")),
     "forgotten-producers": Bug(forgotten_producers, _of("duplicate")),
     "bit-rot": Bug(bit_rot, _of("corrupt")),
-    "cut-too-much": Bug(cut_too_much, _of("lost-write")),
+    "cut-too-much": Bug(cut_too_much, _of("reused-offset", "lost-write")),
     "skipped-offset": Bug(skipped_offset, _of("gap")),
     "skipping-reader": Bug(skipping_reader, _of("nonmonotonic")),
     "forgotten-commits": Bug(forgotten_commits, _of("commit-regress")),
