@@ -260,7 +260,7 @@ BUGS: dict[str, Bug] = {
     "other-keys": Bug(batch_bugs.other_keys, _of("corrupt")),
     "other-headers": Bug(batch_bugs.other_headers, _of("corrupt")),
     "other-timestamps": Bug(batch_bugs.other_timestamps, _of("corrupt")),
-    "two-faces": Bug(batch_bugs.two_faces, _of("inconsistent-offset")),
+    "two-faces": Bug(batch_bugs.two_faces, _of("inconsistent-offset", "reused-offset")),
     "forgotten-high-watermark": Bug(batch_bugs.forgotten_high_watermark, _of("watermark")),
     "refused-repeats": Bug(batch_bugs.refused_repeats, _of("refused")),
     "deaf-disk": Bug(batch_bugs.deaf_disk, _of("exit-code"), fault="eio-on-sync"),
