@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 
 from kafka_server.domain.aborted_transactions import AbortedTransaction
 from kafka_server.domain.compaction import Pass, compact_batch, compact_marker, empty_batch, iterate_keyed
-from kafka_server.domain.record_batch import BatchHeader, Buffer
+from kafka_server.domain.record_batch import BatchHeader, Buffer, parse_header
 from kafka_server.domain.records import Compress, Decompress, payload_of
 from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.disk import Disk
-from kafka_server.infrastructure.storage.log.segment import RELATIVE_OFFSET_MAX, Segment
+from kafka_server.infrastructure.storage.log.segment import RELATIVE_OFFSET_MAX, Segment, newest_time
 from kafka_server.infrastructure.storage.log.transaction_index import encode_transaction_index
 
 _KEY_SIZE_MAX = 32
@@ -258,7 +258,7 @@ class _Copier:
                 if kept is not None:
                     if header.is_control:
                         markers.add(header.base_offset)
-                    timestamp = int.from_bytes(memoryview(kept)[35:43], "big", signed=True)
+                    timestamp = newest_time(parse_header(kept))
                     new.append((kept,), len(kept), header.last_offset, timestamp, self._run.now_ms)
                 throttle.spent(header.size)
         return markers

@@ -32,7 +32,7 @@ from kafka_server.domain.record_batch import (
 from kafka_server.infrastructure.storage import StorageRefused
 from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.disk import EMPTY, Disk
-from kafka_server.infrastructure.storage.log.segment import Segment
+from kafka_server.infrastructure.storage.log.segment import Segment, newest_time
 
 log = logging.getLogger("kafka_server.log")
 
@@ -222,7 +222,7 @@ def rebuild(
             return segment, position, reason
         if segment.first_append_ms < 0:
             segment.first_append_ms = header.max_timestamp
-        segment.note(position, header.size, header.last_offset, header.max_timestamp)
+        segment.note(position, header.size, header.last_offset, newest_time(header))
         position += header.size
     return segment, position, ""
 

@@ -6,7 +6,7 @@ Segments that cannot hold what is looked for are skipped by their largest timest
 from __future__ import annotations
 
 from kafka_server.infrastructure.storage.log.disk import EMPTY
-from kafka_server.infrastructure.storage.log.segment import Segment
+from kafka_server.infrastructure.storage.log.segment import Segment, newest_time
 
 
 def first_since(segments: list[Segment], timestamp: int, start_offset: int, end_offset: int) -> memoryview:
@@ -43,6 +43,6 @@ def _newest_by_scan(segment: Segment, start_offset: int, end_offset: int, above:
     for position, header in segment.headers():
         if header.last_offset >= end_offset:
             break
-        if header.last_offset >= start_offset and header.max_timestamp > best_timestamp:
+        if header.last_offset >= start_offset and newest_time(header) > best_timestamp:
             best, best_timestamp = segment.batch(position, header), header.max_timestamp
     return best, best_timestamp

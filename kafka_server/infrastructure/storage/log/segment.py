@@ -42,6 +42,12 @@ Fetched = dict[tuple["Segment", int, int], memoryview]
 compaction may put another one with the same in its place while bytes are fetched."""
 
 
+def newest_time(header: BatchHeader) -> int:
+    """The time of its newest record, -1 when it has none. What compaction emptied still bears the time that it had, and
+    a time index that leads to it is wrong to Kafka's tools."""
+    return header.max_timestamp if header.record_count else -1
+
+
 class Untrue(Exception):
     """An index says something that the log contradicts."""
 
@@ -415,7 +421,7 @@ class Segment:
         for position, header in self.headers(begin):
             if header.last_offset >= end_offset:
                 break
-            if header.last_offset >= start_offset and header.max_timestamp >= timestamp:
+            if header.last_offset >= start_offset and newest_time(header) >= timestamp:
                 return self.batch(position, header)
         return EMPTY
 
@@ -471,7 +477,7 @@ class Segment:
             is_whole = position + header.size <= size and header.size >= HEADER_SIZE
             if header.magic != MAGIC or not is_whole or header.base_offset <= twin.last_offset:
                 break
-            twin.note(position, header.size, header.last_offset, header.max_timestamp)
+            twin.note(position, header.size, header.last_offset, newest_time(header))
         return twin
 
     def rebuild_indexes(self) -> None:
@@ -529,7 +535,7 @@ class Segment:
             self.last_offset = header.last_offset
             if header.base_offset <= newest[1] <= header.last_offset:
                 is_confirmed = header.max_timestamp == newest[0]
-            if header.max_timestamp > self.max_timestamp:
+            if newest_time(header) > self.max_timestamp:
                 self.max_timestamp, self.max_timestamp_offset = header.max_timestamp, header.last_offset
             end = start + header.size
         if self._tail_last_offsets and len(offset_index):

@@ -25,6 +25,7 @@ from kafka_server.infrastructure.storage.log.checkpoints import (
 from kafka_server.infrastructure.storage.log.disk import OsDisk
 from kafka_server.infrastructure.storage.log.index import OffsetIndex, TimeIndex
 from kafka_server.infrastructure.storage.log.inspection import batches
+from kafka_server.infrastructure.storage.log.segment import newest_time
 from kafka_server.infrastructure.storage.log.transaction_index import decode_transaction_index
 
 METADATA_FILE = "metadata.sqlite"
@@ -59,7 +60,7 @@ class _Contents:
     last_offsets: list[int] = field(default_factory=list)
     timestamps: list[int] = field(default_factory=list)
     newest: list[int] = field(default_factory=list)
-    """The largest timestamp up to and with each batch."""
+    """The time of the newest record up to and with each batch."""
     size: int = 0
 
 
@@ -140,7 +141,7 @@ def _verify_segment(folder: str, base: int, next_base: int | None, known: Known)
             log.first_offsets.append(header.base_offset)
             log.last_offsets.append(last_offset)
             log.timestamps.append(header.max_timestamp)
-            log.newest.append(max(header.max_timestamp, log.newest[-1] if log.newest else -1))
+            log.newest.append(max(newest_time(header), log.newest[-1] if log.newest else -1))
             log.size = position + header.size
     except BrokenFile as broken:
         yield Finding(broken.path, broken.reason)
@@ -194,7 +195,7 @@ def _flaw_of_times(base: int, content: bytes, log: _Contents) -> str:
     for timestamp, offset in index.entries():
         slot = bisect_left(log.last_offsets, offset)
         is_there = slot < len(log.last_offsets) and log.first_offsets[slot] <= offset
-        if not is_there or not log.timestamps[slot] == timestamp == log.newest[slot]:
+        if not is_there or not log.timestamps[slot] == timestamp >= log.newest[slot]:
             return f"is no time index of this log: {timestamp} is not the newest time up to offset {offset}"
     return ""
 
