@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from kafka_protocol.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
 
+from kafka_server.infrastructure.storage.log.verification import verify_partition
 from kafka_server.testing.broker import threaded_broker
 from tests.peers import PeerMissingError, jvm, skip_or_fail
 from tests.peers.apache_kafka import ApacheKafka
@@ -123,7 +124,10 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "data"
 
 
-def test_our_broker_serves_a_folder_of_apache_kafka_byte_for_byte(theirs: Path) -> None:
+def test_our_broker_serves_a_folder_of_apache_kafka_byte_for_byte(
+    theirs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert list(verify_partition(str(theirs / "orders-0"))) == []
     expected = {
         index: b"".join(log.read_bytes() for log in sorted((theirs / f"orders-{index}").glob("*.log")))
         for index in (0, 1)
@@ -142,6 +146,7 @@ def test_our_broker_serves_a_folder_of_apache_kafka_byte_for_byte(theirs: Path) 
             ends += message.error() is not None
         consumer.close()
         assert values == COUNT
+        assert "built anew" not in caplog.text  # what its indexes say is true
         write(broker.bootstrap, "orders")
 
 

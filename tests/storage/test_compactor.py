@@ -125,14 +125,15 @@ async def test_a_pass_ends_within_a_segment_when_it_knows_enough_keys_and_the_ne
     expected = latest(await messages_of(opened))
     end, up_to, passes = plan_of(opened).end_offset, 0, 0
     while up_to < end:
-        plan = plan_of(opened, first_dirty=up_to)
-        now = compact(disk, opened, plan)
+        # A tombstone that the pass did not get to must not go, even if it was marked before: its key would come back.
+        plan = plan_of(opened, first_dirty=up_to, retention_ms=0)
+        now = compact(disk, opened, plan, NOW_MS + passes)
         assert up_to < now <= up_to + 10
         up_to, passes = now, passes + 1
         assert latest(await messages_of(opened)) == expected
     assert passes > first // 10
     found = [key for offset, key, _ in await messages_of(opened) if offset < end]
-    assert len(found) == len(set(found)) == 30
+    assert len(found) == len(set(found)) <= 30
 
 
 async def test_retention_takes_a_segment_behind_which_compaction_left_a_gap() -> None:

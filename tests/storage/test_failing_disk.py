@@ -237,6 +237,22 @@ async def test_retention_makes_room_on_a_disk_that_has_none_for_the_log_start() 
     ]
 
 
+async def test_on_a_full_disk_one_segment_after_the_other_goes_each_durably() -> None:
+    disk = SimDisk()
+    opened = await with_ten_batches(disk)
+    left: list[int] = []
+    sync_folder = disk.sync_folder
+
+    def synced(folder: str) -> None:
+        left.append(sum(name.endswith(".log") for name in disk.names(folder)))
+        sync_folder(folder)
+
+    disk.sync_folder = synced  # type: ignore[method-assign]
+    disk.bytes_free = 0
+    await retention(opened, 18)
+    assert left == [3, 2, 1]
+
+
 async def test_a_crash_while_a_full_disk_is_trimmed_leaves_no_hole() -> None:
     disk = SimDisk()
     opened = await with_ten_batches(disk)
