@@ -230,8 +230,9 @@ async def _read_transactions(setting: workers.Setting, heal_s: float) -> Transac
                 offset = page[1]
         evidence.visible[partition] = found
     groups = [f"transactional-{number}" for number in range(transaction_workers.WORKERS)]
+    deadline = time.monotonic() + transaction_workers.STUCK_SECONDS_MAX
     for group in (*groups, client_workers.CONFLUENT_TRANSACTIONS):
-        evidence.offsets[group] = await workers.committed_offset(client, group, workers.TRANSACTIONAL)
+        evidence.offsets[group] = await workers.committed_offset(client, group, workers.TRANSACTIONAL, deadline)
     return evidence
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass
 
 from kafka_protocol.messages.delete_records import (
@@ -57,6 +58,7 @@ TOPICS = (PLAIN, IDEMPOTENT, TRIMMED)
 PARTITIONS = 2
 
 UNSTABLE_OFFSET_COMMIT = 88
+STILL_UNSTABLE = -2
 RETRIABLE = frozenset({3, 5, 6, 7, 13, 14, 15, 16, 19, 56})
 """Codes after which a client asks again: the request certainly was not carried out."""
 
@@ -329,8 +331,9 @@ async def fetch_committed(
     return {row.partition_index: row.committed_offset for row in answer.topics[0].partitions if not row.error_code}
 
 
-async def committed_offset(client: WireClient, group: str, topic: str) -> int:
-    """What the group has committed for partition 0, once no open transaction can change it; -1 for nothing."""
+async def committed_offset(client: WireClient, group: str, topic: str, deadline: float) -> int:
+    """What the group has committed for partition 0, once no open transaction can change it; -1 for nothing, and
+    ``STILL_UNSTABLE`` when a transaction can still change it at the deadline."""
     row = OffsetFetchRequestTopic(name=topic, partition_indexes=[0])
     request = OffsetFetchRequest(group_id=group, topics=[row], require_stable=True)
     while True:
@@ -338,6 +341,8 @@ async def committed_offset(client: WireClient, group: str, topic: str) -> int:
         assert answer is not None
         if answer.topics[0].partitions[0].error_code != UNSTABLE_OFFSET_COMMIT:
             return answer.topics[0].partitions[0].committed_offset
+        if time.monotonic() > deadline:
+            return STILL_UNSTABLE
         await asyncio.sleep(0.2)
 
 
