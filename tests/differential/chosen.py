@@ -32,6 +32,7 @@ CHOSEN = {
     # Where Kafka stumbles: it answers UNKNOWN_SERVER_ERROR to what it did not think of.
     r"IncrementalAlterConfigs .*responses\[\]\.error_code: 40, 42": "a topic without a name, and a fault besides",
     r"IncrementalAlterConfigs .*responses\[unknown-operation\]\.error_code: -1, 42": "an operation that is not known",
+    r"DescribeTopicPartitions v0: topics\[.*\]\.(error_code|topic_authorized_operations): -(1|2147483648),": "no name",
     r"Metadata v1[23]: (topics\[.*\]\.)?error_code: -1, 42": "a null name without id",
     r"CreateDelegationToken v3: (error_code: -1, 64|principal_)": "a name of an owner without a type",
     r"Fetch v1[3-8]: (error_code: -1, 0|responses\[(zero|)\]: only ours)": "the zero id of a topic",

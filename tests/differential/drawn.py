@@ -257,17 +257,18 @@ class Draw:
         return BY_TYPE[field.element_type][0]
 
 
-WHO = ("Name", "Topic", "TopicName", "TopicId", "PartitionIndex", "Partition", "Index", "TransactionalId", "GroupId")
+WHO = (
+    *("Name", "Topic", "TopicName", "TopicId", "PartitionIndex", "Partition", "Index", "TransactionalId", "GroupId"),
+    *("ResourceName", "MemberId", "EntityType", "Entity"),
+)
+"""What a repeated element is known by."""
 
 
 def _without_repeats(listed: list[Any]) -> list[Any]:
     """What is named twice is for the scripts: Kafka's hash maps merge it in ways that differ from API to API."""
     kept: dict[str, Any] = {}
     for item in listed:
-        name = (
-            next((item[key] for key in (*WHO, "ResourceName", "MemberId") if key in item), item)
-            if isinstance(item, dict)
-            else item
-        )
+        named = isinstance(item, dict)
+        name = next((item[key] for key in WHO if key in item), item) if named else item
         kept.setdefault(str(name), item)
     return list(kept.values())

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.jvm
 SEED = int(os.environ.get("KAFKA_TEST_SEED", "1"))
 ROUNDS = int(os.environ.get("KAFKA_TEST_ROUNDS", "6"))
 NOT_YET = {5, 14, 15, 16, 19, 51}
-"""Codes that pass by themselves: Apache Kafka still does what the request before asked for."""
+"""Codes that pass by themselves: a broker still does what a request before asked for."""
 PATIENCE_SECONDS_MAX = 3.0
 SETTLES_SECONDS = 0.12
 CHANGES_METADATA = (
@@ -103,8 +103,8 @@ class Side:
         self._names = {topic_id: f"id of {name}" for name, topic_id in self.topic_ids.items()}
         self._names[b"n" * 16] = "id of nobody"
 
-    def ask(self, api: str, version: int, value: Mapping[str, Any], *, patient: bool) -> Any:
-        """The answer as plain values, "hung up" or "no answer". Patience waits for what passes by itself."""
+    def ask(self, api: str, version: int, value: Mapping[str, Any]) -> Any:
+        """The answer as plain values, once what passes by itself has passed; "hung up" or "no answer"."""
         request = to_object(schema(api), version, self._filled(value))
         deadline = time.monotonic() + PATIENCE_SECONDS_MAX
         while True:
@@ -115,7 +115,7 @@ class Side:
             except TimeoutError:
                 self._broker.reconnect()
                 return "no answer"
-            if not patient or not codes(plain(answer)) & NOT_YET or time.monotonic() > deadline:
+            if not codes(plain(answer)) & NOT_YET or time.monotonic() > deadline:
                 self._learn(api, answer)
                 return self._told(plain(answer, self._names))
             time.sleep(0.03)
@@ -199,7 +199,7 @@ def hold(pair: Pair, asked: list[tuple[str, int]], rounds: int, *, with_an_old_o
     found: dict[str, str] = {}
     count = 0
     for count, (api, version, value) in enumerate(drawn(asked, rounds), 1):
-        answers = [side.ask(api, version, value, patient=side is theirs) for side in (theirs, ours)]
+        answers = [side.ask(api, version, value) for side in (theirs, ours)]
         if api in CHANGES_METADATA:
             time.sleep(SETTLES_SECONDS)
         lines = (f"{api} v{version}: {line}" for line in differences(*answers) if ": order [" not in line)

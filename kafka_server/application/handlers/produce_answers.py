@@ -81,7 +81,7 @@ def refused(
     if not in_transaction and isinstance(error, InvalidTxnState) and is_transactional(records):
         error = TransactionalIdAuthorizationFailed("The request names no transactional id")
     answer = refusal(index, error, replica)
-    if in_transaction and isinstance(error, _REFUSED_BEFORE_THE_APPEND):
+    if in_transaction and is_transactional(records) and isinstance(error, _REFUSED_BEFORE_THE_APPEND):
         answer.log_start_offset = -1
     return answer
 
