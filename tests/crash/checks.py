@@ -96,6 +96,8 @@ def corrupt(evidence: Evidence) -> Iterator[str]:
         for record in records:
             if not record.is_control and not record.is_as_sent:
                 yield f"{place} offset {record.offset} holds a damaged record: {record.value[:60]!r}, {record.dress}"
+    for event in evidence.history.of("note", "unreadable"):
+        yield f"{event['worker']} was given bytes that are no batches at {event['t']}: {event['error']}"
     for event in evidence.sightings():
         if not event["as_sent"]:
             yield f"{event['worker']} read a damaged record at {_place(event)} offset {event['offset']}"

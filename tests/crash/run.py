@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiokafka.errors import CorruptRecordException
 from kafka_protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest, CreateTopicsResponse
 
 from tests.crash import (
@@ -118,12 +119,12 @@ async def _attack(
     await _create_topics(setting)
     tasks = [asyncio.create_task(work) for work in _workload(setting)]
     try:
-        await _strike(options, faults, tasks)
+        await _strike(options, faults, tasks, history)
     finally:
         # Threads hear of it in no other way, not even of the end of the event loop.
         stop.set()
     _, late = await asyncio.wait(tasks, timeout=CLOSE_SECONDS_MAX)
-    _raise_first(tasks)
+    _raise_first(tasks, history)
     # Libraries may take their time to close, or hang; nothing of what they still say counts.
     setting.is_over = True
     if not all(is_thread(task) for task in late):
@@ -137,7 +138,7 @@ async def _attack(
     return evidence, transactions, logs
 
 
-async def _strike(options: Options, faults: Faults, tasks: list[asyncio.Task[None]]) -> None:
+async def _strike(options: Options, faults: Faults, tasks: list[asyncio.Task[None]], history: History) -> None:
     """Fault after fault, for as long as the run takes."""
     deadline = time.monotonic() + options.seconds
     loop = asyncio.get_running_loop()
@@ -145,7 +146,7 @@ async def _strike(options: Options, faults: Faults, tasks: list[asyncio.Task[Non
         time.monotonic() < deadline or faults.struck < options.faults_min or faults.counts["kills"] < options.kills_min
     ):
         await asyncio.sleep(faults.pause_s(*options.pause_s))
-        _raise_first(tasks)
+        _raise_first(tasks, history)
         await loop.run_in_executor(None, faults.strike)
     await asyncio.sleep(1.0)
 
@@ -168,9 +169,14 @@ def _workload(setting: workers.Setting) -> list[Coroutine[Any, Any, None]]:
     return [*everyone, workers.watcher(setting), workers.deleter(setting), workers.newcomer(setting)]
 
 
-def _raise_first(tasks: list[asyncio.Task[None]]) -> None:
+def _raise_first(tasks: list[asyncio.Task[None]], history: History) -> None:
     """A worker that fails fails the run at once; its history would be worth nothing."""
-    for task in tasks:
+    for task in list(tasks):
+        if task.done() and isinstance(task.exception(), CorruptRecordException):
+            # What cannot even be taken apart is a finding about the broker, and the others go on.
+            history.add("note", task.get_name(), "unreadable", error=str(task.exception()))
+            tasks.remove(task)
+            continue
         if task.done() and task.exception() is not None:
             raise RuntimeError(f"a worker failed: {task.exception()!r}") from task.exception()
 

@@ -134,12 +134,18 @@ def read_committed(data: bytes, aborted: Sequence[tuple[int, int]]) -> tuple[lis
         following = batch.next_offset
         while ahead and ahead[0][1] < batch.next_offset:
             hidden.add(ahead.pop(0)[0])
-        if batch.is_control_batch:
+        if not batch.validate_crc():
+            found += _damaged(batch)
+        elif batch.is_control_batch:
             if any(record.key[3] == 0 for record in batch):
                 hidden.discard(batch.producer_id)
         elif not (batch.is_transactional and batch.producer_id in hidden):
             found += [_stored(record, batch) for record in batch]
     return found, following
+
+
+def _damaged(batch: Any) -> list[StoredRecord]:
+    return [StoredRecord(offset, DAMAGED, -1) for offset in range(batch.base_offset, batch.next_offset)]
 
 
 def _stored(record: Any, batch: Any) -> StoredRecord:
@@ -159,9 +165,7 @@ def read_batches(data: bytes) -> list[StoredRecord]:
     while records.has_next():
         batch = records.next_batch()
         if not batch.validate_crc():
-            found += [
-                StoredRecord(batch.base_offset + i, DAMAGED, -1) for i in range(batch.next_offset - batch.base_offset)
-            ]
+            found += _damaged(batch)
             continue
         found += [_stored(record, batch) for record in batch]
     return found
