@@ -86,16 +86,18 @@ def run(options: Options) -> Outcome:
     proxy_port = free_port()
     target = Target(options.folder, data, flush=options.flush, module=options.module, advertised_port=proxy_port)
     connections = Connections(target.port, proxy_port)
+    found: list[Evidence] = []
     faults = Faults(target, history, options.seed, connections, power, options.faults)
     try:
         target.start()
-        evidence, transactions, logs = asyncio.run(_attack(options, connections, faults, history))
+        evidence, transactions, logs = asyncio.run(_attack(options, connections, faults, history, found))
         evidence.power_was_cut = faults.counts.get("power-cut", 0) > 0
         violations = {**judge(evidence), **judge_transactions(transactions), **judge_groups(history)}
         violations |= judge_logs(logs)
     except (TimeoutError, RuntimeError) as stuck:
         # A broker that does not come back, or not in time, is a finding like any other.
-        violations = {**judge_history(TransactionEvidence(history)), **judge_groups(history), "stuck": [str(stuck)]}
+        violations = judge(found[0]) if found else {}
+        violations |= {**judge_history(TransactionEvidence(history)), **judge_groups(history), "stuck": [str(stuck)]}
     finally:
         target.kill()
         if power is not None:
@@ -111,7 +113,7 @@ def run(options: Options) -> Outcome:
 
 
 async def _attack(
-    options: Options, connections: Connections, faults: Faults, history: History
+    options: Options, connections: Connections, faults: Faults, history: History, found: list[Evidence]
 ) -> tuple[Evidence, TransactionEvidence, LogEvidence]:
     stop = asyncio.Event()
     await connections.open()
@@ -132,6 +134,7 @@ async def _attack(
             f"clients do not come to an end: {[task.get_coro() for task in late if not is_thread(task)]}"
         )
     evidence = await _read_everything(setting, options.heal_s)
+    found.append(evidence)
     transactions = await _read_transactions(setting, options.heal_s)
     logs = LogEvidence(history, await log_workers.read_final(setting, options.heal_s))
     await connections.close()

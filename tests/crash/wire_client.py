@@ -12,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from kafka_protocol.dispatch import FLEXIBLE_FROM
@@ -163,7 +164,10 @@ def read_batches(data: bytes) -> list[StoredRecord]:
     found = []
     records = MemoryRecords(data)
     while records.has_next():
-        batch = records.next_batch()
+        try:
+            batch = records.next_batch()
+        except CorruptRecordException:
+            break  # No batch at all. What should be there is missing, and its absence is what is judged.
         if not batch.validate_crc():
             found += _damaged(batch)
             continue
