@@ -84,6 +84,10 @@ class PartitionLog(Protocol):
         is none.
         """
 
+    def note_start(self, offset: int) -> Awaitable[None] | None:
+        """Writes down that the log is to start at ``offset``, before anybody is told. Done when it survives a crash, at
+        once when there is nothing to wait for. Raises StorageError out of the awaitable, which is shared."""
+
     def truncate_prefix(self, offset: int) -> Awaitable[None] | None:
         """Forgets what lies wholly below ``offset``, as far as its layout allows; what is left may still be read."""
 

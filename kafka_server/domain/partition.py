@@ -210,14 +210,19 @@ class Partition:
 
         It never moves down. Raises OffsetOutOfRange for an offset above the high watermark or below -1.
         """
-        target = self.high_watermark if offset == TO_HIGH_WATERMARK else offset
-        if not 0 <= target <= self.high_watermark:
-            raise OffsetOutOfRange(f"Offset {target} lies outside [0, {self.high_watermark}] of this partition")
+        target = self.start_after_deleting(offset)
         if target > self.log_start_offset:
             self.log_start_offset = target
             self._forget_epochs_below(target)
             self.aborted.forget_below(target)
         return self.log_start_offset
+
+    def start_after_deleting(self, offset: int) -> int:
+        """What ``delete_records(offset)`` would return. Changes nothing, raises the same."""
+        target = self.high_watermark if offset == TO_HIGH_WATERMARK else offset
+        if not 0 <= target <= self.high_watermark:
+            raise OffsetOutOfRange(f"Offset {target} lies outside [0, {self.high_watermark}] of this partition")
+        return max(target, self.log_start_offset)
 
     # ---- leader epochs -----------------------------------------------------------------------------------------------
 

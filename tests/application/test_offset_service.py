@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from kafka_server.application.offset_service import (
@@ -13,7 +16,7 @@ from kafka_server.application.offset_service import (
     MAX_TIMESTAMP,
 )
 from kafka_server.application.replica_manager import Replica
-from kafka_server.domain.errors import FencedLeaderEpoch, InvalidTopic, OffsetOutOfRange, PolicyViolation
+from kafka_server.domain.errors import FencedLeaderEpoch, InvalidTopic, OffsetOutOfRange, PolicyViolation, StorageError
 from kafka_server.domain.message import Message
 from kafka_server.domain.topic import TopicSettings
 from tests.application.data_house import DataHouse, stored
@@ -141,6 +144,51 @@ async def test_records_cannot_be_deleted_above_the_high_watermark_or_where_the_p
     await house.topic("__internal", internal=True)
     with pytest.raises(InvalidTopic):
         await house.retention.delete_records(house.replicas.find("__internal", 0), 0)
+
+
+class NotedLater:
+    """A log that writes its start down when the test says so."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self.noted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def note_start(self, offset: int) -> asyncio.Future[None]:
+        return self.noted
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+async def test_nobody_is_told_of_a_log_start_that_a_crash_would_take_back() -> None:
+    house = DataHouse()
+    replica = await filled(house, [0], [1], [2], settings=TopicSettings(retention_ms=1_000))
+    replica.log = log = NotedLater(replica.log)
+    deleting = asyncio.ensure_future(house.retention.delete_records(replica, 2))
+    house.retention.enforce_retention(NOW_MS + HOUR_MS)
+    await asyncio.sleep(0)
+    assert replica.partition.log_start_offset == 0
+    assert [message.offset for message in stored(replica)] == [0, 1, 2]
+
+    log.noted.set_result(None)
+    assert await deleting >= 2
+    await asyncio.sleep(0)
+    assert replica.partition.log_start_offset == 3
+
+
+async def test_what_cannot_be_written_down_is_not_deleted_on_request_and_leaves_under_retention() -> None:
+    house = DataHouse()
+    replica = await filled(house, [0], [1], [2], settings=TopicSettings(retention_ms=1_000))
+    replica.log = log = NotedLater(replica.log)
+    log.noted.set_exception(StorageError("the disk is full"))
+
+    with pytest.raises(StorageError):
+        await house.retention.delete_records(replica, 2)
+    assert replica.partition.log_start_offset == 0
+
+    house.retention.enforce_retention(NOW_MS + HOUR_MS)
+    await asyncio.sleep(0.01)
+    assert replica.partition.log_start_offset == 3
 
 
 async def test_retention_by_time_drops_what_is_too_old() -> None:

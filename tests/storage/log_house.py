@@ -109,7 +109,7 @@ def open_log(
         recovery_point if after_crash else None, log_start, is_gap_a_flaw=not topic.settings.cleanup_compact
     )
     segments = open_segments(disk, FOLDER, topic.settings.index_interval_bytes, known, lambda size: None)
-    restore_partition(disk, FOLDER, partition, segments, log_start, after_crash=after_crash)
+    replayed_from = restore_partition(disk, FOLDER, partition, segments, log_start, after_crash=after_crash)
     failures: list[BaseException] = []
 
     def persist(offset: int) -> asyncio.Future[None]:
@@ -135,7 +135,7 @@ def open_log(
         persist_log_start=persist,
         later=lambda delay_ms, work: None,
     )
-    log = DiskPartitionLog(around, FOLDER, topic, partition, segments)
+    log = DiskPartitionLog(around, FOLDER, topic, partition, segments, replayed_from)
     return OpenLog(log, partition, clock, failures)
 
 

@@ -394,3 +394,20 @@ async def test_a_partition_that_cannot_be_opened_is_a_readable_error(tmp_path: P
     ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)
     assert "orders-0 cannot be opened" in ended.stderr
+
+
+async def test_a_checkpoint_that_is_older_than_a_log_start_does_not_take_it_back(tmp_path: Path) -> None:
+    _, (folder,), _ = opened(tmp_path)
+    gathered = folder.removals
+    folder.write_log_starts({("orders", 0): 45}, gathered)
+    folder.write_log_starts({("orders", 0): 24}, gathered)
+    assert read_offsets(OsDisk(), str(tmp_path / names.LOG_STARTS)) == {("orders", 0): 45}
+
+
+async def test_a_partition_folder_without_a_segment_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    async with running_broker(**on(tmp_path)):
+        pass
+    (tmp_path / ".kafka_cleanshutdown").unlink()
+    (tmp_path / "orders-0").mkdir()  # a crash came before its first segment
+    async with running_broker(**on(tmp_path)) as broker:
+        assert broker.broker.is_ready

@@ -81,8 +81,10 @@ class TwoFolders:
         log_start = folder.log_starts.get(KEY, 0)
         known = Remembered(folder.recovery_point(KEY), log_start, is_gap_a_flaw=True)
         segments = open_segments(self.disk, path, self.settings.index_interval_bytes, known, lambda size: None)
-        restore_partition(self.disk, path, self.partition, segments, log_start, after_crash=self.after_crash)
-        self.log = DiskPartitionLog(self.around(self.place), path, self.topic, self.partition, segments)
+        replayed_from = restore_partition(
+            self.disk, path, self.partition, segments, log_start, after_crash=self.after_crash
+        )
+        self.log = DiskPartitionLog(self.around(self.place), path, self.topic, self.partition, segments, replayed_from)
         self.place.logs[KEY] = self.log, self.partition, self.topic
 
     def around(self, place: Place) -> Surroundings:

@@ -132,3 +132,26 @@ def test_an_entry_takes_34_bytes_and_survives_them() -> None:
 def test_a_file_that_cannot_be_right_is_refused(content: bytes) -> None:
     with pytest.raises(BrokenFile):
         decode_transaction_index("x", content, 0)
+
+
+async def test_two_crashes_forget_nothing_of_which_the_first_one_came_before_the_index_was_written() -> None:
+    disk = SimDisk(random.Random(1))
+    opened = await busy_log(disk)
+    bases = [offset for name in disk.names(FOLDER) if name.endswith(names.LOG) and (offset := names.offset_of(name))]
+    newest_index = max(offset for offset in bases if opened.partition.aborted.ending_between(offset, bases[-1]))
+    expected = facts(opened)
+    # The crash came after later segments were begun and before what goes with the full one was written.
+    disk.remove(path(newest_index, names.TRANSACTION_INDEX))
+    for offset in bases:
+        if offset > newest_index:
+            disk.remove(path(offset, names.SNAPSHOT))
+    opened = open_log(disk, after_crash=True, settings=SMALL_SEGMENTS)
+    assert facts(opened) == expected
+
+    for number in range(8, 12):
+        await write(opened, 1, 2 * number)
+        await end(opened, 1, commit=True)
+    expected = facts(opened)
+    opened = open_log(disk, after_crash=True, settings=SMALL_SEGMENTS)
+
+    assert facts(opened) == expected

@@ -129,6 +129,9 @@ class MemoryPartitionLog:
                     wanted = best_timestamp + 1
         return best
 
+    def note_start(self, offset: int) -> None:
+        return None
+
     def truncate_prefix(self, offset: int) -> None:
         segments = self._segments
         whole = bisect_left(segments, offset, key=_last_offset)

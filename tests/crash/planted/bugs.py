@@ -192,7 +192,8 @@ def resurrected_records() -> None:
     def forgetful(self: DiskPartitionLog, offset: int) -> None:
         return None
 
-    _replace(DiskPartitionLog, "truncate_prefix", lambda _: forgetful)
+    for name in ("note_start", "truncate_prefix"):
+        _replace(DiskPartitionLog, name, lambda _: forgetful)
 
 
 def hanging_partition() -> None:

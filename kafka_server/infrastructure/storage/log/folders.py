@@ -124,6 +124,8 @@ class DataFolder:
         for key in self.partitions() if not self.clean else ():
             path = self.partition_path(key)
             logs = [name for name in self.disk.names(path) if name.endswith(names.LOG)]
+            if not logs:  # A crash came between a new partition's folder and its first segment.
+                continue
             bases = [names.offset_of(name) or 0 for name in logs]
             point = self.recovery_points.get(key, 0)
             total += sum(
@@ -174,7 +176,9 @@ class DataFolder:
         What cannot be written, because the disk is full, is written with the next ones.
         """
         with self.writing:
-            self._note(self.log_starts, offsets, gathered)
+            # It never goes back: what a checkpoint gathered may be older than what somebody was told since.
+            newest = {key: max(offset, self.log_starts.get(key, 0)) for key, offset in offsets.items()}
+            self._note(self.log_starts, newest, gathered)
             # As in Kafka, only those are listed that the name of the first segment does not tell.
             listed = {key: offset for key, offset in list(self.log_starts.items()) if offset > 0}
             write_offsets(self.disk, os.path.join(self.path, names.LOG_STARTS), listed)

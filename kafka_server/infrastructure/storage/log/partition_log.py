@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 from kafka_server.application.ports import Clock
 from kafka_server.domain.errors import StorageError
@@ -79,8 +80,16 @@ class DiskPartitionLog:
     )
 
     def __init__(
-        self, around: Surroundings, folder: str, topic: Topic, partition: Partition, segments: list[Segment]
+        self,
+        around: Surroundings,
+        folder: str,
+        topic: Topic,
+        partition: Partition,
+        segments: list[Segment],
+        replayed_from: int,
     ) -> None:
+        """``replayed_from``: from this offset on nothing on disk told of producers and aborted transactions but the
+        batches themselves."""
         self._around = around
         self._loop = asyncio.get_running_loop()
         self.folder = folder
@@ -110,6 +119,20 @@ class DiskPartitionLog:
         """True when it was opened after a clean stop: until something changes, there is nothing to write at the end."""
         self.recovery_point = partition.log_end_offset
         """Everything below is synced, indexes of full segments included."""
+        if replayed_from < partition.log_end_offset:
+            self._note_replayed(replayed_from)
+
+    def _note_replayed(self, offset: int) -> None:
+        """What was learned from batches is written down with the next sync. A crash may have come between a full
+        segment and its transaction index, and the snapshots that follow promise that those below them are there."""
+        disk, end_offset = self._around.disk, self._partition.log_end_offset
+        for base_offset, end in zip(self._base_offsets, [*self._base_offsets[1:], end_offset], strict=True):
+            if end > offset:
+                aborted = self._partition.aborted.ending_between(base_offset, end)
+                self._chores.append(partial(write_transaction_index, disk, self.folder, base_offset, aborted))
+        snapshot = encode_snapshot(self._partition.producers.items())
+        path = os.path.join(self.folder, names.file_name(end_offset, names.SNAPSHOT))
+        self._chores.append(partial(disk.replace, path, snapshot))
 
     # ---- append ------------------------------------------------------------------------------------------------------
 
@@ -332,6 +355,9 @@ class DiskPartitionLog:
                     segment.settle()
 
     # ---- dropping ----------------------------------------------------------------------------------------------------
+
+    def note_start(self, offset: int) -> Awaitable[None]:
+        return self._around.persist_log_start(offset)
 
     def truncate_prefix(self, offset: int) -> Awaitable[None] | None:
         segments = self._segments

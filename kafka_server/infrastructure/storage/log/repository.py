@@ -130,7 +130,7 @@ class DiskLogRepository:
         folder = place.folder
         path = folder.partition_path(key)
 
-        def load() -> list[Segment]:
+        def load() -> tuple[list[Segment], int]:
             self._claim(folder, path, topic, partition.index)
             log_start = folder.log_starts.get(key, 0)
             known = Remembered(
@@ -144,19 +144,21 @@ class DiskLogRepository:
                 ),
             )
             segments = open_segments(folder.disk, path, topic.settings.index_interval_bytes, known, self.progress)
-            restore_partition(folder.disk, path, partition, segments, log_start, after_crash=not folder.clean)
+            replayed_from = restore_partition(
+                folder.disk, path, partition, segments, log_start, after_crash=not folder.clean
+            )
             self._bound_cleaner_offset(folder, key, partition.log_end_offset)
-            return segments
+            return segments, replayed_from
 
         place.opening += 1
         try:
             async with contextlib.nullcontext() if folder.clean else self._recovering:
-                segments = await asyncio.get_running_loop().run_in_executor(self._writers, load)
+                segments, replayed_from = await asyncio.get_running_loop().run_in_executor(self._writers, load)
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error}") from error
         finally:
             place.opening -= 1
-        opened = DiskPartitionLog(self._surroundings(place, key), path, topic, partition, segments)
+        opened = DiskPartitionLog(self._surroundings(place, key), path, topic, partition, segments, replayed_from)
         opened.is_as_stored = folder.clean
         place.logs[key] = (opened, partition, topic)
         place.unopened.discard(key)

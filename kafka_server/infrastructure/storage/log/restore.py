@@ -31,8 +31,9 @@ log = logging.getLogger("kafka_server.log")
 
 def restore_partition(
     disk: Disk, folder: str, partition: Partition, segments: list[Segment], log_start: int, *, after_crash: bool
-) -> None:
-    """``partition`` is as it was, up to the end of the log.
+) -> int:
+    """``partition`` is as it was, up to the end of the log. Returns the offset from which on nothing but the batches
+    told of producers and of aborted transactions.
 
     After a crash a new leader epoch begins, unless the log is empty: what was cut off may have been seen by somebody,
     and the epoch is how they find out that other records took its place (KIP-101).
@@ -64,6 +65,7 @@ def restore_partition(
     if after_crash and end_offset > first_base:
         newest = max([partition.leader_epoch, *(entry.epoch for entry in stored or ())])
         partition.begin_epoch(newest + 1)
+    return producers_from
 
 
 def _drop_below(disk: Disk, folder: str, partition: Partition, segments: list[Segment]) -> None:
