@@ -155,3 +155,22 @@ async def test_two_crashes_forget_nothing_of_which_the_first_one_came_before_the
     opened = open_log(disk, after_crash=True, settings=SMALL_SEGMENTS)
 
     assert facts(opened) == expected
+
+
+async def test_a_torn_end_behind_a_clean_stop_leaves_what_the_index_tells_of_the_rest() -> None:
+    disk = SimDisk(random.Random(1))
+    opened = open_log(disk, after_crash=False)
+    for number in range(4):
+        await write(opened, 1, 2 * number)
+        await end(opened, 1, commit=False)
+    opened.log.close()
+    opened = open_log(disk, after_crash=False)
+    expected = facts(opened)
+    await write(opened, 2, 0)
+    file = disk.open(path(0))
+    file.truncate(file.size() - 1)  # the crash tore the batch that was written last
+
+    opened = open_log(disk, after_crash=True)
+
+    assert facts(opened)[0] == expected[0]
+    assert len(opened.partition.aborted) == 4

@@ -6,6 +6,7 @@ Must never know: how a sample was taken.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -61,7 +62,8 @@ def cpu_table(names: Sequence[str], samples: Samples) -> Table:
 
 def cpu_per_gigabyte(runs: Sequence[Throughput]) -> float:
     """Broker CPU seconds per GB; summed before dividing, because one run is only some clock ticks long."""
-    return sum(run.broker_cpu_s for run in runs) / sum(run.megabytes for run in runs) * 1e3
+    moved = sum(run.megabytes for run in runs)
+    return sum(run.broker_cpu_s for run in runs) / moved * 1e3 if moved else math.nan
 
 
 def summary_table(names: Sequence[str], peers: Sequence[str], samples: Samples) -> Table:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from kafka_server.application.ports import Clock
 from kafka_server.domain.errors import StorageError
@@ -119,20 +120,16 @@ class DiskPartitionLog:
         """True when it was opened after a clean stop: until something changes, there is nothing to write at the end."""
         self.recovery_point = partition.log_end_offset
         """Everything below is synced, indexes of full segments included."""
-        if replayed_from < partition.log_end_offset:
-            self._note_replayed(replayed_from)
+        self._note_replayed(replayed_from)
 
     def _note_replayed(self, offset: int) -> None:
-        """What was learned from batches is written down with the next sync. A crash may have come between a full
-        segment and its transaction index, and the snapshots that follow promise that those below them are there."""
-        disk, end_offset = self._around.disk, self._partition.log_end_offset
-        for base_offset, end in zip(self._base_offsets, [*self._base_offsets[1:], end_offset], strict=True):
+        """What batches of full segments told of aborted transactions is written down with the next sync. A crash may
+        have come between a full segment and its transaction index, and the next snapshot promises that it is there."""
+        disk = self._around.disk
+        for base_offset, end in pairwise(self._base_offsets):
             if end > offset:
                 aborted = self._partition.aborted.ending_between(base_offset, end)
                 self._chores.append(partial(write_transaction_index, disk, self.folder, base_offset, aborted))
-        snapshot = encode_snapshot(self._partition.producers.items())
-        path = os.path.join(self.folder, names.file_name(end_offset, names.SNAPSHOT))
-        self._chores.append(partial(disk.replace, path, snapshot))
 
     # ---- append ------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from kafka_server.infrastructure.storage import StorageRefused
 from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.disk import EMPTY, Disk
 from kafka_server.infrastructure.storage.log.segment import Segment, newest_time
+from kafka_server.infrastructure.storage.log.transaction_index import cut_transaction_index
 
 log = logging.getLogger("kafka_server.log")
 
@@ -178,8 +179,10 @@ def _cut(disk: Disk, segment: Segment, size: int, reason: str, later: list[int])
     )
     for offset in reversed(later):
         remove_segment(disk, segment.folder, offset)
-    # Indexes on disk may point behind the cut.
-    for suffix in names.INDEXES:
+    # Indexes on disk may point behind the cut. Of the transaction index the rest is still needed: a clean stop left a
+    # snapshot in the middle of the segment, which leaves the transactions below it to that index.
+    cut_transaction_index(disk, segment.folder, segment.base_offset, segment.last_offset)
+    for suffix in (names.OFFSET_INDEX, names.TIME_INDEX):
         disk.remove(segment.path(suffix))
     disk.sync_folder(segment.folder)
     segment.truncate(size)

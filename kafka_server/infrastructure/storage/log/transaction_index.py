@@ -53,6 +53,23 @@ def write_transaction_index(disk: Disk, folder: str, base_offset: int, entries: 
         disk.replace(path, encode_transaction_index(entries))
 
 
+def cut_transaction_index(disk: Disk, folder: str, base_offset: int, last_offset: int) -> None:
+    """Takes out what lies above the end of a segment that was cut; removes a file that is empty then, or broken."""
+    path = os.path.join(folder, names.file_name(base_offset, names.TRANSACTION_INDEX))
+    content = disk.read_file(path)
+    if content is None:
+        return
+    try:
+        entries = decode_transaction_index(path, content, base_offset)
+    except BrokenFile:
+        entries = []
+    kept = [entry for entry in entries if entry.last_offset <= last_offset]
+    if not kept:
+        disk.remove(path)
+    elif kept != entries:
+        write_transaction_index(disk, folder, base_offset, kept)
+
+
 def read_transaction_indexes(disk: Disk, folder: str, end_offset: int) -> list[AbortedTransaction]:
     """The transactions of all segments whose markers lie below ``end_offset``. Raises BrokenFile."""
     found: list[AbortedTransaction] = []
