@@ -105,6 +105,9 @@ class Faults:
 
     def _cut_power(self) -> None:
         assert self._power is not None
+        # In life everything ends in one moment. Here the file system goes first, and a sync that is under way then may
+        # still succeed: a broker that runs on for some milliseconds would acknowledge what is lost.
+        self._target.stand_still()
         self._power.cut()
         self._target.kill()
         self._power.unmount()

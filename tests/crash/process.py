@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -113,9 +114,8 @@ class Target:
         return True
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait until it is gone. One that stands still does not run again for that."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
             self.process.kill()
         if self.process is not None:
             self.process.wait()
@@ -125,6 +125,20 @@ class Target:
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(30)
+
+    def stand_still(self) -> None:
+        """Returns when no thread of the broker runs any more; one that waits for the disk never comes back to tell."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 1.0
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while time.monotonic() < deadline:
+            with contextlib.suppress(FileNotFoundError):
+                states = {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()}
+                if states <= {"T", "t", "D", "Z", "X"}:
+                    return
+            time.sleep(0.001)
 
     def freeze(self, seconds: float) -> None:
         """SIGSTOP for a while."""
