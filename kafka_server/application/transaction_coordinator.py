@@ -100,6 +100,7 @@ class TransactionCoordinator:
         self._timers: dict[str, Timer] = {}
         self._running: set[asyncio.Task[Any]] = set()
         self._pauses: set[asyncio.Future[None]] = set()
+        self._is_closing = False
         self.counters = TransactionCounters()
 
     # ---- start and stop ----------------------------------------------------------------------------------------------
@@ -124,9 +125,10 @@ class TransactionCoordinator:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._is_closing = True
         for pause in self._pauses:
             pause.cancel()
-        if self._running:
+        while self._running:  # The end of one may begin another.
             await asyncio.wait(self._running)
 
     # ---- what producers ask ------------------------------------------------------------------------------------------
@@ -330,6 +332,8 @@ class TransactionCoordinator:
 
     async def _finish_later(self, entry: _Entry, left: Collection[TopicPartition]) -> None:
         while left:
+            if self._is_closing:
+                return  # On a disk that failed every further try would fail, too, and the stop would wait for them all.
             await self._pause(self._settings.marker_retry_ms)
             left = await self._write_markers(entry.transaction, left)
         self._complete(entry)

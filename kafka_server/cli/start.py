@@ -28,6 +28,7 @@ EXIT_USAGE: Final = 2
 EXIT_BIND: Final = 3
 EXIT_DATA_FOLDER: Final = 4
 EXIT_DISK_FAILED: Final = 5
+GIVE_UP_S: Final = 10.0
 
 GC_THRESHOLDS: Final = (50_000, 20, 20)
 """Python looks for cycles whenever there are 700 objects more than before, but the objects of a request form none and
@@ -110,8 +111,19 @@ async def _run(settings: Settings) -> int:
 
 async def _give_up(broker: Broker) -> int:
     """Stops at once: what the disk holds is no longer known, so nothing more may be promised or marked as clean."""
+    import threading
+
     reason = broker.failure.result()
     log.critical("%s. The server stops; the next start checks the data folder", reason)
+
+    def leave() -> None:
+        os._exit(fail(f"{reason}; what still waited for the disk was left", EXIT_DISK_FAILED))
+
+    # A disk that fails may hang as well, and with it the loop that waits for threads that wait for it, or the end of
+    # the interpreter, which waits for them too.
+    watchdog = threading.Timer(GIVE_UP_S, leave)
+    watchdog.daemon = True
+    watchdog.start()
     await broker.stop(grace_ms=0)
     return fail(reason, EXIT_DISK_FAILED)
 

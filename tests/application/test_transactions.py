@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 
 import pytest
@@ -371,6 +372,31 @@ async def test_markers_that_cannot_be_written_are_tried_again(monkeypatch: pytes
     house.clock.advance(1_000)
     await settle()
     assert house.stable() == 2
+
+
+async def test_a_stop_does_not_wait_for_markers_that_fail_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = await TransactionHouse().open()
+    producer = await house.initialise()
+    await house.produce(producer)
+    syncs: list[asyncio.Future[None]] = []
+
+    def write_slowly(*_: object) -> asyncio.Future[None]:
+        syncs.append(asyncio.get_running_loop().create_future())
+        return syncs[-1]
+
+    monkeypatch.setattr(type(house.markers), "write_own", write_slowly)
+    ending = asyncio.ensure_future(end(house, producer, commit=True))
+    await settle()
+    syncs[0].set_exception(StorageError("the disk failed"))
+    await ending
+    house.clock.advance(1_000)
+    await settle()
+    closing = asyncio.ensure_future(house.coordinator.close())
+    await settle()
+    syncs[1].set_exception(StorageError("the disk failed"))
+    await settle()
+    assert closing.done()
+    assert len(syncs) == 2
 
 
 async def test_what_could_not_be_stored_did_not_happen() -> None:

@@ -66,6 +66,8 @@ class Campaign:
     dirty: int = 0
     kinds: list[str] = field(default_factory=list)
     """File systems whose power can be cut here."""
+    findings: list[str] = field(default_factory=list)
+    """Every violated row with an example. Said again at the very end, the part of a long log that people see."""
 
     def missing(self) -> dict[str, int]:
         """What is not reached yet, of what can be reached here."""
@@ -95,6 +97,7 @@ class Campaign:
         self.totals["transactions"] = self.totals["committed transactions"] + self.totals["aborted transactions"]
         self.totals[ABORTED_PERCENT] = 100 * self.totals["aborted transactions"] // max(1, self.totals["transactions"])
         self.totals["violations"] += sum(map(len, outcome.violations.values()))
+        self.findings += [f"in round {self.rounds}, {line}" for line in examples(outcome)]
 
     def table(self) -> Iterator[str]:
         """Everything that was counted, beside what was asked for."""
@@ -134,6 +137,8 @@ def conduct(size: Size, seed: int, folder: Path, pause_s: tuple[float, float] | 
             break
     print(f"seed {seed}, {campaign.rounds} rounds, {time.monotonic() - began:,.0f} s", *campaign.table(), sep="\n")
     missing = campaign.missing()
+    for line in [*(f"not reached: {goal:,} {name}" for name, goal in missing.items()), *campaign.findings]:
+        print(f"  {line}")
     print(f"{campaign.rounds - campaign.dirty} passed, {campaign.dirty} failed")
     return 1 if campaign.dirty or missing else 0
 
@@ -143,9 +148,15 @@ def report(seed: int, outcome: Outcome) -> None:
     counts = ", ".join(f"{count:,} {what}" for what, count in outcome.counts.items())
     faults = ", ".join(f"{count} {what}" for what, count in sorted(outcome.faults.items()) if count)
     print(f"seed {seed}: {counts}; {faults or 'no faults'}")
-    for name, found in outcome.violations.items():
-        if found:
-            print(f"  VIOLATED {name}: {len(found)}, for example: {found[0]}")
+    for line in examples(outcome):
+        print(f"  {line}")
     if not outcome.is_clean:
         print(f"  history: {outcome.history_path}")
     sys.stdout.flush()
+
+
+def examples(outcome: Outcome) -> Iterator[str]:
+    """A line for each row of the checker that was violated."""
+    for name, found in outcome.violations.items():
+        if found:
+            yield f"VIOLATED {name}: {len(found)}, for example: {found[0]}"

@@ -43,3 +43,10 @@ def test_the_table_shows_what_was_counted_beside_what_was_asked_for() -> None:
     campaign = Campaign(SIZES["change"])
     campaign.add(outcome({"kills": 7}), None)
     assert any(line.split() == ["kills", "7", "of", "at", "least", "5"] for line in campaign.table())
+
+
+def test_what_was_violated_is_kept_for_the_end_with_the_round_it_happened_in() -> None:
+    campaign = Campaign(SIZES["change"])
+    campaign.add(outcome({}), None)
+    campaign.add(Outcome({"lost-write": ["offset 7"], "fencing": []}, {}, {}, Path()), None)
+    assert campaign.findings == ["in round 2, VIOLATED lost-write: 1, for example: offset 7"]
