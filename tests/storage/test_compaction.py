@@ -192,6 +192,21 @@ async def test_the_last_batch_of_a_producer_stays_though_its_records_are_gone() 
     assert [(header.base_sequence, header.record_count) for header in kept] == [(0, 0)]
 
 
+async def test_segments_that_were_overwritten_as_a_whole_leave_no_row_of_empty_batches() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=SETTINGS)
+    await opened.append_all(keyed(("first", "x")))
+    for at in range(60):
+        await opened.append_all(keyed(("same", f"old {at}")))
+    opened.partition.acknowledge(opened.partition.log_end_offset)
+    assert len(opened.log.segments()) > 5
+    compact(disk, opened, plan_of(opened))
+
+    left = [header async for header in headers_of(opened)]
+    assert sum(1 for header in left if not header.record_count) <= 1
+    assert len(opened.log.segments()) == 3  # the one with a newest record, all that followed, the active one
+
+
 async def test_a_time_index_does_not_lead_to_what_compaction_emptied() -> None:
     disk = SimDisk()
     opened = open_log(disk, after_crash=False, settings=SETTINGS)
@@ -255,7 +270,14 @@ async def test_a_search_that_compaction_overtakes_finds_what_is_in_the_new_segme
     opened.partition.acknowledge(end)
     for _ in range(2):
         opened.log.rest()
-    readers.compact = lambda: compact(disk, opened, plan_of(opened))
+    segments = list(opened.log.segments())
+
+    def compact_and_rest() -> None:
+        compact(disk, opened, plan_of(opened))
+        for segment in segments:
+            segment.rest()
+
+    readers.compact = compact_and_rest
     found = await opened.log.find_batch(NOW_MS + at, 0, end)
     left = [header async for header in headers_of(opened)]
     assert len(left) < 60

@@ -195,6 +195,30 @@ async def test_over_a_clean_stop_a_producers_last_five_batches_are_remembered() 
     assert again.partition.admit(parse_header(numbered(24))) is None
 
 
+async def test_a_producer_whose_records_are_dropped_after_a_crash_is_known_after_the_next_crash_too() -> None:
+    disk = SimDisk()
+    opened = open_log(disk, after_crash=False, settings=SMALL_SEGMENTS)
+    await opened.append_all(batch(count=1, producer_id=9, producer_epoch=3, base_sequence=0))
+    await opened.append_all(*(numbered(2 * at) for at in range(12)))
+    for name in disk.names(FOLDER):
+        if name.endswith(names.SNAPSHOT):  # the crash comes between the rolls and their snapshots
+            disk.remove(f"{FOLDER}/{name}")
+
+    after_one = open_log(disk, after_crash=True, settings=SMALL_SEGMENTS)
+    after_one.partition.acknowledge(after_one.partition.log_end_offset)
+    start = after_one.partition.delete_records(20)
+    deleted = after_one.log.truncate_prefix(start)
+    assert deleted is not None
+    await deleted
+    await after_one.log.settle()
+    assert path(0).rpartition("/")[2] not in disk.names(FOLDER)
+    before = producer_facts(after_one.partition)
+
+    after_two = open_log(disk, after_crash=True, settings=SMALL_SEGMENTS)
+    assert producer_facts(after_two.partition) == before
+    assert after_two.partition.producers.get(9)
+
+
 @pytest.mark.parametrize("wound", [missing, shortened, garbled, emptied])
 async def test_a_leader_epoch_checkpoint_that_is_missing_or_broken_is_read_from_the_log(
     wound: Callable[[SimDisk, str], None],

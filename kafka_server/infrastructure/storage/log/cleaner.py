@@ -19,7 +19,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kafka_server.domain.aborted_transactions import AbortedTransaction
@@ -114,15 +115,24 @@ def run_pass(
         return keys.get(_short(key), -1) <= offset
 
     run = Pass(is_newest, now_ms, plan.delete_retention_ms, decompress, compress)
-    copier = _Copier(plan, run, clean_up_to)
+    copier = _Copier(plan, run, clean_up_to, throttle)
+    waiting = deque(segment for segment in plan.segments if segment.base_offset < clean_up_to)
     groups: list[Group] = []
     try:
-        for old in _groups([s for s in plan.segments if s.base_offset < clean_up_to], plan):
-            new = Segment(disk, folder, old[0].base_offset, plan.index_interval_bytes, state=names.CLEANED)
+        while waiting:
+            new = Segment(disk, folder, waiting[0].base_offset, plan.index_interval_bytes, state=names.CLEANED)
+            old: list[Segment] = []
             group = Group(old, new)
             groups.append(group)
             new.truncate(0)
-            markers = copier.copy(old, new, throttle)
+            markers: set[int] = set()
+            # What is left of one is known before the next is asked to join: a reader of a log whose segments were
+            # overwritten often would otherwise walk through segments that hold nothing but an empty batch, and
+            # librdkafka takes a row of such answers for a message that is too large.
+            while waiting and (not old or _has_room_for(new, waiting[0], plan)):
+                old.append(waiting.popleft())
+                markers |= copier.copy(old[-1], new)
+            markers |= copier.keep_last_offset(new)
             new.write_indexes()
             entries = [e for e in plan.aborted if old[0].base_offset <= e.last_offset <= old[-1].last_offset]
             group.gone.extend(e for e in entries if e.last_offset not in markers)
@@ -194,20 +204,14 @@ def _newest_offsets(plan: Plan, decompress: Decompress, throttle: Throttle) -> t
     return keys, read_up_to
 
 
-def _groups(segments: Sequence[Segment], plan: Plan) -> Iterator[list[Segment]]:
-    """Neighbours that fit into one segment together."""
-    group: list[Segment] = []
-    for segment in segments:
-        if group and (
-            sum(one.size for one in group) + segment.size > plan.segment_bytes
-            or sum(len(one.indexes[0]) for one in group) * 8 + len(segment.indexes[0]) * 8 > plan.index_bytes
-            or segment.last_offset - group[0].base_offset > RELATIVE_OFFSET_MAX
-        ):
-            yield group
-            group = []
-        group.append(segment)
-    if group:
-        yield group
+def _has_room_for(new: Segment, following: Segment, plan: Plan) -> bool:
+    """Whether all of another segment can be copied behind what was copied so far."""
+    entries = len(new.indexes[0]) + len(following.indexes[0])
+    return (
+        (not new.size or new.size + following.size <= plan.segment_bytes)
+        and entries * 8 <= plan.index_bytes
+        and following.last_offset - new.base_offset <= RELATIVE_OFFSET_MAX
+    )
 
 
 class _AbortedReader:
@@ -233,35 +237,46 @@ class _AbortedReader:
 class _Copier:
     """Copies batches into new segments, without what compaction takes out."""
 
-    def __init__(self, plan: Plan, run: Pass, end_offset: int) -> None:
+    def __init__(self, plan: Plan, run: Pass, end_offset: int, throttle: Throttle) -> None:
         self._plan = plan
         self._run = run
         self._end_offset = end_offset
+        self._throttle = throttle
         self._aborted = _AbortedReader(plan.aborted)
         self._has_records: dict[int, bool] = {}
         """By producer: whether records of the transaction that it is in were kept."""
+        self._last: tuple[BatchHeader, Buffer] | None = None
+        """The last batch that was read, when it was left out and ended a segment."""
 
-    def copy(self, old: Sequence[Segment], new: Segment, throttle: Throttle) -> set[int]:
+    def copy(self, segment: Segment, new: Segment) -> set[int]:
         """Returns the offsets of the markers that stay."""
         markers: set[int] = set()
-        for segment in old:
-            for position, header in segment.headers():
-                batch = segment.batch(position, header)
-                kept = self._kept(header, batch)
-                if kept is None and (
-                    # The last offset of a segment stays known, so that a crash while it takes the place of others
-                    # finds out which; and a producer's last batch, because its sequence goes on from there.
-                    (segment is old[-1] and header.last_offset == segment.last_offset)
-                    or self._is_last_of_producer(header)
-                ):
-                    kept = empty_batch(header) if not header.is_control else batch
-                if kept is not None:
-                    if header.is_control:
-                        markers.add(header.base_offset)
-                    timestamp = newest_time(parse_header(kept))
-                    new.append((kept,), len(kept), header.last_offset, timestamp, self._run.now_ms)
-                throttle.spent(header.size)
+        for position, header in segment.headers():
+            batch = segment.batch(position, header)
+            kept = self._kept(header, batch)
+            if kept is None and self._is_last_of_producer(header):
+                kept = _emptied(header, batch)  # The producer's sequence goes on from there.
+            if kept is not None:
+                self._append(new, header, kept, markers)
+            elif header.last_offset == segment.last_offset:
+                self._last = header, bytes(batch) if header.is_control else b""
+            self._throttle.spent(header.size)
         return markers
+
+    def keep_last_offset(self, new: Segment) -> set[int]:
+        """The last offset of the segments that are replaced stays known, so that the start after a crash meanwhile can
+        tell which those are. Returns the offset of a marker that stays for that."""
+        markers: set[int] = set()
+        if self._last is not None:
+            header, batch = self._last
+            self._append(new, header, _emptied(header, batch), markers)
+        return markers
+
+    def _append(self, new: Segment, header: BatchHeader, kept: Buffer, markers: set[int]) -> None:
+        self._last = None
+        if header.is_control:
+            markers.add(header.base_offset)
+        new.append((kept,), len(kept), header.last_offset, newest_time(parse_header(kept)), self._run.now_ms)
 
     def _kept(self, header: BatchHeader, batch: Buffer) -> Buffer | None:
         if header.base_offset >= self._end_offset:
@@ -285,3 +300,7 @@ class _Copier:
         if header.is_control:
             return last_offset < 0 and epoch == header.producer_epoch
         return header.last_offset == last_offset
+
+
+def _emptied(header: BatchHeader, batch: Buffer) -> Buffer:
+    return batch if header.is_control else empty_batch(header)

@@ -70,6 +70,7 @@ class DiskPartitionLog:
         "_opened_at",
         "_partition",
         "_segments",
+        "_told_from",
         "_topic",
         "_unflushed",
         "_unflushed_timer",
@@ -120,6 +121,8 @@ class DiskPartitionLog:
         """True when it was opened after a clean stop: until something changes, there is nothing to write at the end."""
         self.recovery_point = partition.log_end_offset
         """Everything below is synced, indexes of full segments included."""
+        self._told_from = replayed_from
+        """From here on no snapshot, written or due, tells of producers but only the batches themselves."""
         self._note_replayed(replayed_from)
 
     def _note_replayed(self, offset: int) -> None:
@@ -192,6 +195,7 @@ class DiskPartitionLog:
         # A snapshot promises that the transaction indexes below it are there.
         self._chores.append(lambda: write_transaction_index(self._around.disk, self.folder, old.base_offset, aborted))
         self._chores.append(lambda: self._around.disk.replace(path, snapshot))
+        self._told_from = base_offset
         self._chores.append(old.write_indexes)
         self._chores.append(old.rest)
         log.debug("%s: rolled a new segment at offset %d", self.folder, base_offset)
@@ -374,6 +378,8 @@ class DiskPartitionLog:
             self._dirty.pop(segment, None)
         persisted = self._around.persist_log_start(offset)
         if dropped:
+            if self._told_from < self._base_offsets[0]:
+                self._chores.append(self._snapshot())
             self._in_background(self._drop(dropped, persisted))
         return persisted
 
@@ -396,7 +402,7 @@ class DiskPartitionLog:
             except NotNow as full:
                 log.warning("%s: the log start is written later, its old segments go now: %s", self.folder, full)
                 is_noted = False
-            # What the dropped segments told of producers is in the snapshot of the first one that stays.
+            # What the dropped segments told of producers is in the snapshot of one that stays, after this sync.
             await asyncio.shield(self._committer.join())
             await self._loop.run_in_executor(self._around.writers, self._rename_deleted, dropped, is_noted)
         except (StorageError, OSError) as error:
@@ -491,11 +497,23 @@ class DiskPartitionLog:
             segment.write_indexes()
         # Epochs first: with a snapshot at the end of the log, a start has no reason to look for epochs in the log.
         write_epochs(self._around.disk, os.path.join(self.folder, names.LEADER_EPOCHS), self._partition.epochs())
+        self._snapshot()()
+
+    def _snapshot(self) -> Callable[[], None]:
+        """Blocking work for after a sync: writes down what is known of producers and of the newest segment's aborted
+        transactions, which a snapshot promises are there."""
+        disk, folder = self._around.disk, self.folder
         end_offset, newest = self._partition.log_end_offset, self._segments[-1].base_offset
         aborted = self._partition.aborted.ending_between(newest, end_offset)
-        write_transaction_index(self._around.disk, self.folder, newest, aborted)
         snapshot = encode_snapshot(self._partition.producers.items())
-        self._around.disk.replace(os.path.join(self.folder, names.file_name(end_offset, names.SNAPSHOT)), snapshot)
+        path = os.path.join(folder, names.file_name(end_offset, names.SNAPSHOT))
+        self._told_from = end_offset
+
+        def write() -> None:
+            write_transaction_index(disk, folder, newest, aborted)
+            disk.replace(path, snapshot)
+
+        return write
 
     async def settle(self) -> None:
         """Waits until no sync and no drop is under way."""
