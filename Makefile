@@ -51,6 +51,7 @@ bench: $(READY) peers ## measure everything beside its peers; writes the tables 
 	$(BIN)/python -m tests.benchmarks.scale --update $(RESULTS) --plot tests/benchmarks/scale.svg
 	$(BIN)/python -m tests.benchmarks.durability --update $(RESULTS)
 	$(BIN)/python -m tests.benchmarks.reads --update $(RESULTS)
+	$(BIN)/python -m tests.benchmarks.cores --update $(RESULTS)
 
 soak: $(READY) ## attack a broker for minutes: kills, power cuts where they can be tried, planted bugs
 	$(BIN)/python -m tests.crash --size soak

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from tests.benchmarks.broker.contestants import Contestant, available_contestants
@@ -98,16 +99,19 @@ def measure(contestant: Contestant, series: Series, size: int, number: int) -> M
 
 
 def await_leaders(admin: AdminClient, topic: str, count: int) -> None:
-    """Apache Kafka's brokers learn of a new topic's partitions a while after it was created."""
+    """Apache Kafka's brokers learn of a new topic's partitions a while after it was created, and lead them later still:
+    each has to answer for its end before the clock starts."""
     deadline = time.monotonic() + PATIENCE_S
+    wanted = {TopicPartition(topic, index): OffsetSpec.latest() for index in range(count)}
     while time.monotonic() < deadline:
-        with contextlib.suppress(Exception):
-            partitions = admin.list_topics(topic, timeout=10).topics[topic].partitions
-            if len(partitions) == count and all(part.leader >= 0 for part in partitions.values()):
-                time.sleep(0.5 + count / 2000)
-                return
-        time.sleep(0.2)
-    raise TimeoutError(f"{topic} has no leaders")
+        for partition, answer in admin.list_offsets(dict(wanted), request_timeout=PATIENCE_S).items():
+            with contextlib.suppress(KafkaException):
+                answer.result()
+                del wanted[partition]
+        if not wanted:
+            return
+        time.sleep(0.5)
+    raise TimeoutError(f"{topic}: {len(wanted)} of {count} partitions have no leader after {PATIENCE_S} s")
 
 
 def run_all(contestants: Sequence[Contestant], wanted: Sequence[Series], rounds: int) -> tuple[Samples, list[str]]:
