@@ -133,6 +133,7 @@ async def _attack(
         raise TimeoutError(
             f"clients do not come to an end: {[task.get_coro() for task in late if not is_thread(task)]}"
         )
+    await asyncio.get_running_loop().run_in_executor(None, faults.last_kill)
     evidence = await _read_everything(setting, options.heal_s)
     found.append(evidence)
     transactions = await _read_transactions(setting, options.heal_s)
