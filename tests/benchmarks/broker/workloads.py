@@ -44,7 +44,7 @@ class Load:
 
 LOADS = [
     Load(size, count, partitions)
-    for size, count in ((100, 600_000), (1024, 200_000), (100 * 1024, 3_000))
+    for size, count in ((100, 2_000_000), (1024, 500_000), (100 * 1024, 5_000))
     for partitions in (1, 6)
 ]
 
