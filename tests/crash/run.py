@@ -90,13 +90,12 @@ def run(options: Options) -> Outcome:
     faults = Faults(target, history, options.seed, connections, power, options.faults)
     try:
         target.start()
-        evidence, transactions, logs = asyncio.run(_attack(options, connections, faults, history, found))
-        evidence.power_was_cut = faults.counts.get("power-cut", 0) > 0
-        violations = {**judge(evidence), **judge_transactions(transactions), **judge_groups(history)}
+        transactions, logs = asyncio.run(_attack(options, connections, faults, history, found))
+        violations = _judge_all(found, faults) | judge_transactions(transactions) | judge_groups(history)
         violations |= judge_logs(logs)
     except (TimeoutError, RuntimeError) as stuck:
         # A broker that does not come back, or not in time, is a finding like any other.
-        violations = judge(found[0]) if found else {}
+        violations = _judge_all(found, faults)
         violations |= {**judge_history(TransactionEvidence(history)), **judge_groups(history), "stuck": [str(stuck)]}
     finally:
         target.kill()
@@ -112,9 +111,19 @@ def run(options: Options) -> Outcome:
     return Outcome(violations, counts, faults.counts, history.path)
 
 
+def _judge_all(found: list[Evidence], faults: Faults) -> dict[str, list[str]]:
+    """What is wrong with the final states that were read: that of the process, and that of the start after it."""
+    violations: dict[str, list[str]] = {}
+    for evidence in found:
+        evidence.power_was_cut = faults.counts.get("power-cut", 0) > 0
+        for name, examples in judge(evidence).items():
+            violations[name] = violations.get(name, []) + examples
+    return violations
+
+
 async def _attack(
     options: Options, connections: Connections, faults: Faults, history: History, found: list[Evidence]
-) -> tuple[Evidence, TransactionEvidence, LogEvidence]:
+) -> tuple[TransactionEvidence, LogEvidence]:
     stop = asyncio.Event()
     await connections.open()
     setting = workers.Setting(connections, options.seed, history, stop, options.has_clients)
@@ -133,13 +142,14 @@ async def _attack(
         raise TimeoutError(
             f"clients do not come to an end: {[task.get_coro() for task in late if not is_thread(task)]}"
         )
+    # Recovery may mend what is wrong, or lose what was only remembered.
+    found.append(await _read_everything(setting, options.heal_s))
     await asyncio.get_running_loop().run_in_executor(None, faults.last_kill)
-    evidence = await _read_everything(setting, options.heal_s)
-    found.append(evidence)
+    found.append(await _read_everything(setting, options.heal_s))
     transactions = await _read_transactions(setting, options.heal_s)
     logs = LogEvidence(history, await log_workers.read_final(setting, options.heal_s))
     await connections.close()
-    return evidence, transactions, logs
+    return transactions, logs
 
 
 async def _strike(options: Options, faults: Faults, tasks: list[asyncio.Task[None]], history: History) -> None:
