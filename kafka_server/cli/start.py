@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,7 @@ EXIT_BIND: Final = 3
 EXIT_DATA_FOLDER: Final = 4
 EXIT_DISK_FAILED: Final = 5
 GIVE_UP_S: Final = 10.0
+"""How long a broker whose disk failed may take to close what it can."""
 
 GC_THRESHOLDS: Final = (50_000, 20, 20)
 """Python looks for cycles whenever there are 700 objects more than before, but the objects of a request form none and
@@ -111,8 +113,6 @@ async def _run(settings: Settings) -> int:
 
 async def _give_up(broker: Broker) -> int:
     """Stops at once: what the disk holds is no longer known, so nothing more may be promised or marked as clean."""
-    import threading
-
     reason = broker.failure.result()
     log.critical("%s. The server stops; the next start checks the data folder", reason)
 

@@ -77,7 +77,7 @@ class Faults:
         self.counts[name] += 1
 
     def last_kill(self) -> None:
-        """Ends the run: what is judged is then what a start finds, not what the process remembered."""
+        """Comes after everything: a start has to find what the process served."""
         self._history.add("fault", "faults", "last-kill")
         self._kill()
 

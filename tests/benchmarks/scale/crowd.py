@@ -192,14 +192,13 @@ def spread(bootstrap: str, pid: int, topic: str, clients: int, partitions: int, 
     return measured
 
 
-def wide_fetch(bootstrap: str, pid: int, topic: str, clients: int, partitions: int, requests: int) -> Measured:
-    """A unit is one partition of a fetch that asks for all of them, of which each has one record."""
-    client = Client(connect(bootstrap), fetch_request(topic, dict.fromkeys(range(partitions), 0), 500))
+def again_and_again(client: Client, pid: int, requests: int, units: int) -> Measured:
+    """One client's request, of so many units, until it was answered often enough or for long enough."""
     crowd = Crowd([client])
     done = 0
     enough = time.perf_counter() + ENOUGH_S
 
-    def answered(client: Client, size: int) -> bool:
+    def answered(client: Client, _: int) -> bool:
         nonlocal done
         done += 1
         if done == requests or time.perf_counter() > enough:
@@ -210,9 +209,15 @@ def wide_fetch(bootstrap: str, pid: int, topic: str, clients: int, partitions: i
     watch = Stopwatch(pid)
     client.send()
     crowd.answers(answered)
-    measured = watch.stop(done * partitions)
+    measured = watch.stop(done * units)
     crowd.close()
     return measured
+
+
+def wide_fetch(bootstrap: str, pid: int, topic: str, clients: int, partitions: int, requests: int) -> Measured:
+    """A unit is one partition of a fetch that asks for all of them, of which each has one record."""
+    client = Client(connect(bootstrap), fetch_request(topic, dict.fromkeys(range(partitions), 0), 500))
+    return again_and_again(client, pid, requests, partitions)
 
 
 def fan_out(bootstrap: str, pid: int, topic: str, clients: int, partitions: int, requests: int) -> Measured:
@@ -289,24 +294,7 @@ def metadata(bootstrap: str, pid: int, topic: str, clients: int, partitions: int
     """A unit is one partition of a metadata refresh for the whole topic."""
     query = MetadataRequest(topics=[MetadataRequestTopic(name=topic)], allow_auto_topic_creation=False)
     client = Client(connect(bootstrap), framed(3, METADATA_VERSION, query.encode(METADATA_VERSION)))
-    crowd = Crowd([client])
-    done = 0
-    enough = time.perf_counter() + ENOUGH_S
-
-    def answered(client: Client, _: int) -> bool:
-        nonlocal done
-        done += 1
-        if done == requests or time.perf_counter() > enough:
-            return True
-        client.send()
-        return False
-
-    watch = Stopwatch(pid)
-    client.send()
-    crowd.answers(answered)
-    measured = watch.stop(done * partitions)
-    crowd.close()
-    return measured
+    return again_and_again(client, pid, requests, partitions)
 
 
 RUNS: dict[str, Callable[..., Measured]] = {
