@@ -22,7 +22,7 @@ Buffer: TypeAlias = bytes | bytearray
 """What a decoder reads from: one whole frame."""
 
 Chunk: TypeAlias = bytes | bytearray | memoryview
-"""What an encoder emits, in order; record bytes stay the caller's own object."""
+"""What an encoder emits, in order; record bytes stay the caller's own object, of which only the length is asked."""
 
 Uuid: TypeAlias = bytes
 """Sixteen raw bytes; ``ZERO_UUID`` means "none"."""

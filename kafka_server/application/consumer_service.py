@@ -17,6 +17,7 @@ from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.fetch_values import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.ports import Clock, Timer
 from kafka_server.application.replica_manager import ReplicaManager
+from kafka_server.application.stored_records import RECORDS, Records, in_memory
 from kafka_server.application.unsent import Unsent
 from kafka_server.domain.aborted_transactions import AbortedTransaction
 from kafka_server.domain.errors import (
@@ -115,13 +116,13 @@ class ConsumerService:
                 except StorageError as error:
                     self._refuse(reading, result, error)
                     continue
-                if not isinstance(records, memoryview):
+                if not isinstance(records, RECORDS):
                     return self._read_cold(query, reading, result, records, position + 1)
                 self._take(query, reading, result, records)
         return reading
 
     async def _read_cold(
-        self, query: FetchQuery, reading: _Pass, result: ReadResult, records: Awaitable[memoryview], position: int
+        self, query: FetchQuery, reading: _Pass, result: ReadResult, records: Awaitable[Records], position: int
     ) -> _Pass:
         """The rest of ``_read``, from a partition on whose bytes have to be waited for."""
         try:
@@ -137,7 +138,7 @@ class ConsumerService:
             elif end_offset > target.fetch_offset and result.replica and (reading.left > 0 or not reading.size):
                 try:
                     more = result.replica.log.read(target.fetch_offset, min(target.size_max, reading.left), end_offset)
-                    if isinstance(more, memoryview):
+                    if isinstance(more, RECORDS):
                         self._take(query, reading, result, more)
                     else:
                         self._take_cold(query, reading, result, await more)
@@ -201,7 +202,7 @@ class ConsumerService:
         log.error("A fetch failed: %s", error)
 
     @classmethod
-    def _take_cold(cls, query: FetchQuery, reading: _Pass, result: ReadResult, records: memoryview) -> None:
+    def _take_cold(cls, query: FetchQuery, reading: _Pass, result: ReadResult, records: Records) -> None:
         """Adds bytes that had to be waited for, unless the log start has passed the reader meanwhile.
 
         What was aborted below the log start is forgotten, so nobody could tell a reader of committed data which of
@@ -214,7 +215,7 @@ class ConsumerService:
             cls._take(query, reading, result, records)
 
     @staticmethod
-    def _take(query: FetchQuery, reading: _Pass, result: ReadResult, records: memoryview) -> None:
+    def _take(query: FetchQuery, reading: _Pass, result: ReadResult, records: Records) -> None:
         """Adds the bytes of one partition. Only the first batch of the whole answer may exceed the limits (KIP-74)."""
         size = len(records)
         if reading.size and size > min(result.target.size_max, reading.left):
@@ -314,7 +315,7 @@ def _aborted_within(result: ReadResult) -> Sequence[AbortedTransaction]:
     if not result.records or result.replica is None or not result.replica.partition.aborted.concern(start_offset):
         return ()
     end_offset = start_offset
-    for header, _ in iterate_batches(result.records):
+    for header, _ in iterate_batches(in_memory(result.records)):
         end_offset = header.last_offset + 1
     return result.replica.partition.aborted.between(start_offset, end_offset)
 
@@ -322,7 +323,7 @@ def _aborted_within(result: ReadResult) -> Sequence[AbortedTransaction]:
 def _explain(query: FetchQuery, reading: _Pass) -> None:
     for result in reading.results:
         if result.records and result.replica:
-            count = sum(header.record_count for header, _ in iterate_batches(result.records))
+            count = sum(header.record_count for header, _ in iterate_batches(in_memory(result.records)))
             log.log(
                 EXPLAIN,
                 "Consumer %s fetched %d messages from %s-%d, starting at offset %d",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # protocols need the names only; a start should not pay for what it does not use
     from kafka_server.application.context import RequestContext
+    from kafka_server.application.stored_records import Records
     from kafka_server.domain.client_quota import Entity
     from kafka_server.domain.committed_offset import CommittedOffset
     from kafka_server.domain.config_def import ResourceType
@@ -68,12 +69,12 @@ class PartitionLog(Protocol):
         Keeps neither buffer. Raises StorageError when nothing was written; the log is unchanged then.
         """
 
-    def read(self, offset: int, size_max: int, end_offset: int) -> memoryview | Awaitable[memoryview]:
+    def read(self, offset: int, size_max: int, end_offset: int) -> Records | Awaitable[Records]:
         """Whole batches, from the one that holds ``offset`` (or the next one after it) up to ``size_max`` bytes.
 
         The first batch comes even when it is larger than ``size_max``. A batch whose last offset is at or above
-        ``end_offset`` stays back, and so does everything after it. Empty when there is none. The memory never
-        changes afterwards. Raises StorageError, at once or out of the awaitable.
+        ``end_offset`` stays back, and so does everything after it. Empty when there is none. The bytes never
+        change afterwards. Raises StorageError, at once or out of the awaitable.
         """
 
     def find_batch(

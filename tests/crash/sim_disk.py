@@ -14,6 +14,7 @@ import posixpath
 import random
 from collections.abc import Sequence
 
+from kafka_server.application.stored_records import StoredRecords
 from kafka_server.infrastructure.storage.log.disk import EMPTY, Buffer
 
 SECTOR = 512
@@ -64,6 +65,23 @@ def _apply(content: bytearray, change: tuple[int, bytes] | int) -> None:
 Entries = dict[str, Content]
 
 
+class SimStored(StoredRecords):
+    """A part of a file that nobody has read yet."""
+
+    __slots__ = ("_file", "_position", "_size")
+
+    def __init__(self, file: SimFile, position: int, size: int) -> None:
+        self._file, self._position, self._size = file, position, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def view(self) -> memoryview:
+        found = self._file.read(self._position, self._size)
+        assert len(found) == self._size
+        return found
+
+
 class SimFile:
     """``File`` on a ``Content``."""
 
@@ -85,6 +103,9 @@ class SimFile:
 
     def read_cached(self, position: int, size: int) -> memoryview | None:
         return None if self._disk.is_cold else self.read(position, size)
+
+    def stored(self, position: int, size: int) -> StoredRecords | None:
+        return None if self._disk.is_cold else SimStored(self, position, size)
 
     def size(self) -> int:
         return len(self._content.now)

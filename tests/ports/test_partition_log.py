@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 
 from kafka_server.application.ports import LogRepository, PartitionLog
+from kafka_server.application.stored_records import in_memory
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.record_batch import assigned_prefix, iterate_batches, parse_header
 from kafka_server.domain.topic import Topic
@@ -72,7 +73,7 @@ async def append(log: PartitionLog, base_offset: int, count: int, timestamp: int
 
 
 async def read(log: PartitionLog, offset: int, size_max: int = 1 << 30, end_offset: int = TO_THE_END) -> bytes:
-    return bytes(await ready(log.read(offset, size_max, end_offset)))
+    return bytes(in_memory(await ready(log.read(offset, size_max, end_offset))))
 
 
 async def test_an_empty_log_reads_as_nothing(log: PartitionLog) -> None:

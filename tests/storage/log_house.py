@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from kafka_server.application.stored_records import RECORDS, in_memory
 from kafka_server.domain.partition import Partition
 from kafka_server.domain.record_batch import assigned_prefix, parse_header
 from kafka_server.domain.topic import Topic, TopicSettings
@@ -68,7 +69,7 @@ class OpenLog:
 
     async def read(self, offset: int, size_max: int = 1 << 30) -> bytes:
         found = self.log.read(offset, size_max, self.partition.log_end_offset)
-        return bytes(found if isinstance(found, memoryview) else await found)
+        return bytes(in_memory(found if isinstance(found, RECORDS) else await found))
 
     async def content(self) -> bytes:
         """Everything from the log start on, read as a consumer does, piece by piece."""

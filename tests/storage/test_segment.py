@@ -1,11 +1,17 @@
-"""When a segment is full: by size, by the width of relative offsets, by the size of its index."""
+"""When a segment is full, by size, by the width of relative offsets, by the size of its index; where reads end."""
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from kafka_server.application.stored_records import StoredRecords, in_memory
+from kafka_server.domain.record_batch import assigned_prefix, parse_header
+from kafka_server.infrastructure.storage.log import segment as segment_module
 from kafka_server.infrastructure.storage.log.segment import Fetched, NotCached, Segment
 from tests.crash.sim_disk import SimDisk
+from tests.domain.batches import batch, messages
 
 FOLDER = "/data/orders-0"
 BASE, SIZE = 100, 70
@@ -62,3 +68,32 @@ def test_bytes_of_a_segment_are_not_taken_for_those_of_the_one_that_replaces_it(
     assert len(old.read(BASE, SIZE, BASE + 1, fetched)) == SIZE
     with pytest.raises(NotCached):
         new.read(BASE, SIZE, BASE + 1, fetched)
+
+
+@pytest.mark.parametrize("is_proven", [True, False])
+def test_a_read_from_the_file_ends_where_a_read_into_memory_does(
+    is_proven: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the sizes of batches are beside the limit, the index and what is read of headers at a time."""
+    luck = random.Random(7)
+    disk = SimDisk()
+    disk.make_folder(FOLDER)
+    segment = Segment(disk, FOLDER, 0, index_interval_bytes=4096)
+    at = 0
+    for _ in range(150):
+        data = batch(*messages(luck.choice((1, 3)), size=luck.choice((0, 10, 1_000, 9_000, 40_000))))
+        header = parse_header(data)
+        last_offset = at + header.last_offset_delta
+        segment.append((assigned_prefix(at, header.batch_length, 0), data[16:]), header.size, last_offset, -1, 0)
+        at = last_offset + 1
+    segment._is_proven = is_proven
+    for _ in range(400):
+        offset, end_offset = luck.randrange(at), luck.choice((at, luck.randrange(at) + 1))
+        size_max = luck.choice((1, 5_000, 32 * 1024, 100_000, 1 << 20, PLENTY))
+        monkeypatch.setattr(segment_module, "STORED_MIN", PLENTY)
+        copied = segment.read(offset, size_max, end_offset, {})
+        segment._marks.clear()
+        monkeypatch.setattr(segment_module, "STORED_MIN", 1)
+        stored = segment.read(offset, size_max, end_offset, {})
+        assert not len(stored) or isinstance(stored, StoredRecords)
+        assert bytes(in_memory(stored)) == bytes(in_memory(copied))

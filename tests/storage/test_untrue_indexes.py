@@ -13,7 +13,7 @@ from kafka_server.domain.message import Message
 from kafka_server.domain.record_batch import iterate_batches, parse_header
 from kafka_server.domain.records import RecordBatchBuilder
 from kafka_server.domain.topic import TopicSettings
-from kafka_server.infrastructure.storage.log import names
+from kafka_server.infrastructure.storage.log import names, segment
 from kafka_server.infrastructure.storage.log.index import OffsetIndex, TimeIndex
 from tests.crash.sim_disk import Content, SimDisk
 from tests.domain.batches import CODECS, NOW_MS
@@ -21,6 +21,7 @@ from tests.storage.log_house import FOLDER, OpenLog, open_log, path
 
 SETTINGS = TopicSettings(segment_bytes=2_000, index_interval_bytes=150)
 BATCHES = 40
+PLENTY = 1 << 30
 
 
 def timed(at: int, luck: random.Random) -> bytes:
@@ -57,8 +58,12 @@ async def answers(opened: OpenLog) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("suffix", [names.OFFSET_INDEX, names.TIME_INDEX])
-@pytest.mark.parametrize("flip", [0x01, 0x10, 0x80])
-async def test_any_bit_of_an_index_may_be_wrong(suffix: str, flip: int) -> None:
+@pytest.mark.parametrize(("flip", "stored_min"), [(0x01, PLENTY), (0x10, PLENTY), (0x80, PLENTY), (0x10, 1)])
+async def test_any_bit_of_an_index_may_be_wrong(
+    suffix: str, flip: int, stored_min: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``stored_min``: whether reads bring whole batches into memory, or no more than headers."""
+    monkeypatch.setattr(segment, "STORED_MIN", stored_min)
     disk = SimDisk()
     await stored(disk)
     expected = await answers(open_log(disk, after_crash=False, settings=SETTINGS))

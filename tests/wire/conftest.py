@@ -17,11 +17,12 @@ from kafka_protocol.wire import ProtocolError
 
 from kafka_server.application.context import CloseConnection, RequestContext
 from kafka_server.infrastructure.network.listener import Listener
+from kafka_server.infrastructure.network.outgoing import Chunk
 from kafka_server.infrastructure.network.server import Limits, Server
 
-Answer = list[bytes | bytearray | memoryview] | None
+Answer = list[Chunk] | None
 
-ECHO, LATER, SILENT, FAIL_SILENT, BROKEN, BUG, API_VERSIONS, BULK, WHO = 0, 1, 2, 3, 4, 5, 18, 20, 21
+ECHO, LATER, SILENT, FAIL_SILENT, BROKEN, BUG, API_VERSIONS, BULK, WHO, PREPARED = 0, 1, 2, 3, 4, 5, 18, 20, 21, 22
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -76,6 +77,8 @@ class FakeRoute:
             case 21:
                 who = f"{context.client_id}|{context.api_version}|{context.local_host}|{context.local_port}"
                 return [who.encode()]
+            case 22:
+                return list(self.table.prepared)
         return [body]
 
     def encode(self, answer: Answer) -> Answer:
@@ -87,9 +90,11 @@ class FakeDispatch:
     handled: list[bytes] = field(default_factory=list)
     buffers: list[type] = field(default_factory=list)
     waiting: asyncio.Future[Answer] | None = None
+    prepared: list[Chunk] = field(default_factory=list)
+    """What PREPARED answers."""
 
     def lookup(self, api_key: int, version: int) -> FakeRoute | None:
-        known = api_key in (ECHO, LATER, SILENT, FAIL_SILENT, BROKEN, BUG, API_VERSIONS, BULK, WHO)
+        known = api_key in (ECHO, LATER, SILENT, FAIL_SILENT, BROKEN, BUG, API_VERSIONS, BULK, WHO, PREPARED)
         return FakeRoute(api_key, version, self) if known and 0 <= version <= 4 else None
 
 

@@ -129,7 +129,7 @@ def _encode_consumer_protocol_assignment_v0(message: ConsumerProtocolAssignment,
     if user_data is None:
         out.append(b"\xff\xff\xff\xff")
     else:
-        out.append(INT32(memoryview(user_data).nbytes))
+        out.append(INT32(len(user_data)))
         out.append(user_data)
 
 

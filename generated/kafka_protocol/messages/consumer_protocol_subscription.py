@@ -128,7 +128,7 @@ def _encode_consumer_protocol_subscription_v0(message: ConsumerProtocolSubscript
     if user_data is None:
         out.append(b"\xff\xff\xff\xff")
     else:
-        out.append(INT32(memoryview(user_data).nbytes))
+        out.append(INT32(len(user_data)))
         out.append(user_data)
 
 
@@ -206,7 +206,7 @@ def _encode_consumer_protocol_subscription_v1(message: ConsumerProtocolSubscript
     if user_data is None:
         out.append(b"\xff\xff\xff\xff")
     else:
-        out.append(INT32(memoryview(user_data).nbytes))
+        out.append(INT32(len(user_data)))
         out.append(user_data)
     owned_partitions = message.owned_partitions
     out.append(INT32(len(owned_partitions)))
@@ -297,7 +297,7 @@ def _encode_consumer_protocol_subscription_v2(message: ConsumerProtocolSubscript
     if user_data is None:
         out.append(b"\xff\xff\xff\xff")
     else:
-        out.append(INT32(memoryview(user_data).nbytes))
+        out.append(INT32(len(user_data)))
         out.append(user_data)
     owned_partitions = message.owned_partitions
     out.append(INT32(len(owned_partitions)))
@@ -399,7 +399,7 @@ def _encode_consumer_protocol_subscription_v3(message: ConsumerProtocolSubscript
     if user_data is None:
         out.append(b"\xff\xff\xff\xff")
     else:
-        out.append(INT32(memoryview(user_data).nbytes))
+        out.append(INT32(len(user_data)))
         out.append(user_data)
     owned_partitions = message.owned_partitions
     out.append(INT32(len(owned_partitions)))

@@ -124,7 +124,7 @@ def _decode_envelope_request_v0(buf: Buffer, pos: int) -> tuple[EnvelopeRequest,
 def _encode_envelope_request_v0(message: EnvelopeRequest, out: list[Chunk]) -> None:
     """Writes EnvelopeRequest v0."""
     request_data = message.request_data
-    n = memoryview(request_data).nbytes + 1
+    n = len(request_data) + 1
     out.append(BYTE[n] if n < 128 else uvarint(n))
     out.append(request_data)
     request_principal = message.request_principal
@@ -197,7 +197,7 @@ def _encode_envelope_response_v0(message: EnvelopeResponse, out: list[Chunk]) ->
     if response_data is None:
         out.append(b"\0")
     else:
-        n = memoryview(response_data).nbytes + 1
+        n = len(response_data) + 1
         out.append(BYTE[n] if n < 128 else uvarint(n))
         out.append(response_data)
     out.append(_put_h(message.error_code))

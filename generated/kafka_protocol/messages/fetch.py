@@ -2805,7 +2805,7 @@ def _encode_fetch_response_v0(message: FetchResponse, out: list[Chunk]) -> None:
             if records is None:
                 out.append(b"\xff\xff\xff\xff")
             else:
-                out.append(INT32(memoryview(records).nbytes))
+                out.append(INT32(len(records)))
                 out.append(records)
 
 
@@ -2934,7 +2934,7 @@ def _encode_fetch_response_v1(message: FetchResponse, out: list[Chunk]) -> None:
             if records is None:
                 out.append(b"\xff\xff\xff\xff")
             else:
-                out.append(INT32(memoryview(records).nbytes))
+                out.append(INT32(len(records)))
                 out.append(records)
 
 
@@ -3090,7 +3090,7 @@ def _encode_fetch_response_v4(message: FetchResponse, out: list[Chunk]) -> None:
             if records is None:
                 out.append(b"\xff\xff\xff\xff")
             else:
-                out.append(INT32(memoryview(records).nbytes))
+                out.append(INT32(len(records)))
                 out.append(records)
 
 
@@ -3248,7 +3248,7 @@ def _encode_fetch_response_v5(message: FetchResponse, out: list[Chunk]) -> None:
             if records is None:
                 out.append(b"\xff\xff\xff\xff")
             else:
-                out.append(INT32(memoryview(records).nbytes))
+                out.append(INT32(len(records)))
                 out.append(records)
 
 
@@ -3404,7 +3404,7 @@ def _encode_fetch_response_v7(message: FetchResponse, out: list[Chunk]) -> None:
             if records is None:
                 out.append(b"\xff\xff\xff\xff")
             else:
-                out.append(INT32(memoryview(records).nbytes))
+                out.append(INT32(len(records)))
                 out.append(records)
 
 
@@ -3561,7 +3561,7 @@ def _encode_fetch_response_v11(message: FetchResponse, out: list[Chunk]) -> None
             if records is None:
                 out.append(b"\xff\xff\xff\xff")
             else:
-                out.append(INT32(memoryview(records).nbytes))
+                out.append(INT32(len(records)))
                 out.append(records)
 
 
@@ -3775,7 +3775,7 @@ def _encode_fetch_response_v12(message: FetchResponse, out: list[Chunk]) -> None
             if records is None:
                 out.append(b"\0")
             else:
-                n = memoryview(records).nbytes + 1
+                n = len(records) + 1
                 out.append(BYTE[n] if n < 128 else uvarint(n))
                 out.append(records)
             if (
@@ -4050,7 +4050,7 @@ def _encode_fetch_response_v13(message: FetchResponse, out: list[Chunk]) -> None
             if records is None:
                 out.append(b"\0")
             else:
-                n = memoryview(records).nbytes + 1
+                n = len(records) + 1
                 out.append(BYTE[n] if n < 128 else uvarint(n))
                 out.append(records)
             if (
@@ -4377,7 +4377,7 @@ def _encode_fetch_response_v16(message: FetchResponse, out: list[Chunk]) -> None
             if records is None:
                 out.append(b"\0")
             else:
-                n = memoryview(records).nbytes + 1
+                n = len(records) + 1
                 out.append(BYTE[n] if n < 128 else uvarint(n))
                 out.append(records)
             if (

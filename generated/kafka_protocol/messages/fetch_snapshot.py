@@ -714,7 +714,7 @@ def _encode_fetch_snapshot_response_v0(message: FetchSnapshotResponse, out: list
                 out.append(b"\0")
             out.append(_put_qq(partition_snapshot.size, partition_snapshot.position))
             unaligned_records = partition_snapshot.unaligned_records
-            n = memoryview(unaligned_records).nbytes + 1
+            n = len(unaligned_records) + 1
             out.append(BYTE[n] if n < 128 else uvarint(n))
             out.append(unaligned_records)
             if (
@@ -935,7 +935,7 @@ def _encode_fetch_snapshot_response_v1(message: FetchSnapshotResponse, out: list
                 out.append(b"\0")
             out.append(_put_qq(partition_snapshot.size, partition_snapshot.position))
             unaligned_records = partition_snapshot.unaligned_records
-            n = memoryview(unaligned_records).nbytes + 1
+            n = len(unaligned_records) + 1
             out.append(BYTE[n] if n < 128 else uvarint(n))
             out.append(unaligned_records)
             if (

@@ -329,7 +329,7 @@ def _encode_produce_request_v0(message: ProduceRequest, out: list[Chunk]) -> Non
             if records is None:
                 out.append(b"\xff\xff\xff\xff")
             else:
-                out.append(INT32(memoryview(records).nbytes))
+                out.append(INT32(len(records)))
                 out.append(records)
 
 
@@ -428,7 +428,7 @@ def _encode_produce_request_v3(message: ProduceRequest, out: list[Chunk]) -> Non
             if records is None:
                 out.append(b"\xff\xff\xff\xff")
             else:
-                out.append(INT32(memoryview(records).nbytes))
+                out.append(INT32(len(records)))
                 out.append(records)
 
 
@@ -546,7 +546,7 @@ def _encode_produce_request_v9(message: ProduceRequest, out: list[Chunk]) -> Non
             if records is None:
                 out.append(b"\0")
             else:
-                n = memoryview(records).nbytes + 1
+                n = len(records) + 1
                 out.append(BYTE[n] if n < 128 else uvarint(n))
                 out.append(records)
             if partition_produce_data.unknown_tagged_fields:
@@ -668,7 +668,7 @@ def _encode_produce_request_v13(message: ProduceRequest, out: list[Chunk]) -> No
             if records is None:
                 out.append(b"\0")
             else:
-                n = memoryview(records).nbytes + 1
+                n = len(records) + 1
                 out.append(BYTE[n] if n < 128 else uvarint(n))
                 out.append(records)
             if partition_produce_data.unknown_tagged_fields:

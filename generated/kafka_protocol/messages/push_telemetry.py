@@ -133,7 +133,7 @@ def _encode_push_telemetry_request_v0(message: PushTelemetryRequest, out: list[C
         )
     )
     metrics = message.metrics
-    n = memoryview(metrics).nbytes + 1
+    n = len(metrics) + 1
     out.append(BYTE[n] if n < 128 else uvarint(n))
     out.append(metrics)
     if message.unknown_tagged_fields:

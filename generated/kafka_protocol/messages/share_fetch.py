@@ -1215,7 +1215,7 @@ def _encode_share_fetch_response_v0(message: ShareFetchResponse, out: list[Chunk
             if records is None:
                 out.append(b"\0")
             else:
-                n = memoryview(records).nbytes + 1
+                n = len(records) + 1
                 out.append(BYTE[n] if n < 128 else uvarint(n))
                 out.append(records)
             acquired_records = partition_data.acquired_records
@@ -1499,7 +1499,7 @@ def _encode_share_fetch_response_v1(message: ShareFetchResponse, out: list[Chunk
             records = partition_data.records
             if records is None:
                 raise EncodeError("PartitionData.records is null, which this version forbids")
-            n = memoryview(records).nbytes + 1
+            n = len(records) + 1
             out.append(BYTE[n] if n < 128 else uvarint(n))
             out.append(records)
             acquired_records = partition_data.acquired_records

@@ -31,6 +31,7 @@ Known gaps
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from kafka_protocol.messages.fetch import (
     AbortedTransaction,
@@ -47,6 +48,7 @@ from kafka_server.application.fetch_sessions import FetchSessions, ForgottenPart
 from kafka_server.application.fetch_values import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.message_conversion import MessageConversion
 from kafka_server.application.ports import Clock
+from kafka_server.application.stored_records import Records, in_memory
 from kafka_server.application.throttle import Throttle
 from kafka_server.domain.errors import (
     DomainError,
@@ -182,7 +184,7 @@ class FetchHandlers:
         return FetchResponse(0, 0, session_id, responses)
 
     def _partition_data(self, version: int, query: FetchQuery, result: ReadResult) -> PartitionData:
-        records: memoryview | bytes = result.records
+        records: Records | bytes = result.records
         if version <= _LAST_VERSION_WITH_CONVERSION and records and result.replica is not None:
             result.replica.counters.fetch_conversions += 1
             try:
@@ -203,12 +205,13 @@ class FetchHandlers:
             None,
             _aborted(result) if query.read_committed and diverging is None else None,
             -1,
-            records,
+            # The encoder takes the length of a chunk and passes it on, which is all that StoredRecords need.
+            cast("memoryview", records),
         )
 
     def _for_old_client(self, version: int, result: ReadResult) -> bytes:
         magic = MAGIC_V0 if version <= _LAST_VERSION_WITH_V0 else MAGIC_V1
-        converted = self._conversion.to_message_set(result.records, magic, result.target.fetch_offset)
+        converted = self._conversion.to_message_set(in_memory(result.records), magic, result.target.fetch_offset)
         if version <= _LAST_VERSION_WITH_HARD_LIMITS:
             return converted[: max(result.target.size_max, 0)]
         return converted

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from struct import Struct
 from time import perf_counter_ns
 from typing import Any, Final, cast
@@ -32,8 +32,8 @@ from kafka_protocol.wire import ProtocolError
 from kafka_server.application.context import CloseConnection, RequestContext
 from kafka_server.application.explain import EXPLAIN
 from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameError, FrameReader
+from kafka_server.infrastructure.network.outgoing import Chunk, Rest, in_memory, send
 from kafka_server.infrastructure.network.routes import (
-    Buffer,
     ServedRoute,
     signed,
     skip_tagged_fields,
@@ -77,6 +77,7 @@ class Connection(asyncio.BufferedProtocol):
         "_admit",
         "_blocked",
         "_client_id",
+        "_descriptor",
         "_draining",
         "_forget",
         "_frames",
@@ -87,6 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         "_pending_since_ns",
         "_reader",
         "_reading",
+        "_rest",
         "_shared",
         "_transport",
         "_unsent",
@@ -112,8 +114,12 @@ class Connection(asyncio.BufferedProtocol):
         self._blocked = 0
         self._draining = False
         self._reading = True
-        self._out: list[Buffer] = []
+        self._descriptor = -1
+        """The socket, when answers are written to it directly; -1: through the transport."""
+        self._out: list[Chunk] = []
         self._out_size = 0
+        self._rest: Rest | None = None
+        """What the socket has not taken yet of the last answers."""
         self._unsent = 0
         self._client_id = b""
         self._pending: asyncio.Future[Any] | None = None
@@ -133,6 +139,10 @@ class Connection(asyncio.BufferedProtocol):
             return
         context.mute = self.mute
         self.context = context
+        plain = transport.get_extra_info("socket")
+        # An event loop that reads in the background (no scratch) also writes in the background.
+        if plain is not None and self._shared.scratch is not None and transport.get_extra_info("sslcontext") is None:
+            self._descriptor = plain.fileno()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._get_buffer()
@@ -152,7 +162,11 @@ class Connection(asyncio.BufferedProtocol):
             self._steer_reading()
 
     def eof_received(self) -> bool:
-        return False
+        """A peer that will ask no more may still read what it asked for; then we close."""
+        if self._rest is None:
+            return False
+        self._blocked |= CLOSING
+        return True
 
     def pause_writing(self) -> None:
         self._blocked |= CONGESTED
@@ -172,6 +186,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._pending is not None:
             self._pending.cancel()
         self._shared.budget.forget(self._feed_again)
+        if self._rest is not None:
+            self._rest.drop()
+            self._rest = None
         self._count_unsent(0)
         self._reader.close()
         self._out.clear()
@@ -288,11 +305,11 @@ class Connection(asyncio.BufferedProtocol):
         if isinstance(answer, list):
             self._respond(served, correlation_id, answer)
         elif answer is not None:
-            self._await(served, correlation_id, answer, perf_counter_ns())
+            self._await(served, correlation_id, cast(Awaitable[Any], answer), perf_counter_ns())
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    def _respond(self, served: ServedRoute, correlation_id: int, chunks: list[Buffer]) -> None:
+    def _respond(self, served: ServedRoute, correlation_id: int, chunks: Sequence[Chunk]) -> None:
         """Frames an answer and queues it for the write at the end of this turn."""
         size = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
         if served.flexible_response:
@@ -302,7 +319,7 @@ class Connection(asyncio.BufferedProtocol):
         served.response_bytes += size
         out = self._out
         if size <= JOIN_MAX or size < len(chunks) * CHUNK_MIN:
-            out.append(b"".join((prefix, *chunks)))
+            out.append(b"".join((prefix, *map(in_memory, chunks))))
         else:
             out.append(prefix)
             out.extend(chunks)
@@ -314,12 +331,38 @@ class Connection(asyncio.BufferedProtocol):
         out = self._out
         self._out = []
         self._out_size = 0
+        # Once it closes, its descriptor may be another connection's.
         if self._transport.is_closing():
             return
-        if len(out) == 1:
-            self._transport.write(out[0])
+        try:
+            if self._descriptor < 0:
+                self._transport.writelines([in_memory(chunk) for chunk in out])
+                return
+            rest = send(self._descriptor, out)
+        except OSError as error:
+            self._unwritable(error)
+            return
+        if rest:
+            self._rest = Rest(self._shared.loop, self._descriptor, rest, self._written)
+            self._blocked |= CONGESTED
+            self._count_unsent(self._rest.size_in_memory)
+
+    def _written(self, failure: OSError | None) -> None:
+        """The rest is gone, or cannot be written."""
+        self._rest = None
+        self._count_unsent(0)
+        if failure is not None:
+            self._unwritable(failure)
+        elif self._blocked & CLOSING:
+            self._transport.close()
         else:
-            self._transport.writelines(out)
+            self._unblock(CONGESTED)
+
+    def _unwritable(self, error: OSError) -> None:
+        """The peer is gone, which is its business; or what was to be sent could not be read."""
+        if not isinstance(error, ConnectionError):
+            self._shared.notices.warn("unwritable", f"An answer to {self.context.connection_id} was cut off: {error}")
+        self.abort()
 
     def _await(self, served: ServedRoute, correlation_id: int, answer: Awaitable[Any], started_ns: int) -> None:
         """Blocks until the answer is there. A future costs a callback, only a coroutine costs a task."""
@@ -432,7 +475,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._out:
             self._flush()
         self._blocked |= CLOSING
-        self._transport.close()
+        if self._rest is None:
+            self._transport.close()
 
     def refuse(self, kind: str, reason: str) -> None:
         """Closes with a log line, of which there are only so many per ``kind``."""

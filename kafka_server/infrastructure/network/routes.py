@@ -4,14 +4,14 @@ Must never know: sockets, handlers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from kafka_server.application.context import RequestContext
 from kafka_server.infrastructure.network.framing import FrameError
+from kafka_server.infrastructure.network.outgoing import Chunk
 
-Buffer = bytes | bytearray | memoryview
-Answer = list[Buffer] | None
+Answer = Sequence[Chunk] | None
 
 
 class Route(Protocol):

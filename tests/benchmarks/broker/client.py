@@ -23,7 +23,7 @@ from tests.benchmarks.broker.raw import batch_of, fetch_batches, produce_batches
 TIMEOUT_S = 60.0
 LATENCY_SECONDS_MAX = 12.0
 PRODUCER = {"linger.ms": "5", "acks": "all", "queue.buffering.max.messages": "1000000", "log_level": "0"}
-# Room for a whole run in the client's queue: when it is full, librdkafka stops fetching for a second.
+# Room in the client's queue: when it is full, librdkafka stops fetching for a second.
 CONSUMER = {"queued.max.messages.kbytes": "2000000", "queued.min.messages": "10000000", "log_level": "0"}
 
 

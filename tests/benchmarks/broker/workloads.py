@@ -20,6 +20,7 @@ from kafka_server.infrastructure.event_loop import new_event_loop
 from kafka_server.testing.broker import running_broker
 from tests.benchmarks.broker import java
 from tests.benchmarks.broker.contestants import Contestant
+from tests.benchmarks.broker.memory import warm
 from tests.benchmarks.broker.processes import peak_resident_mb, reset_peak, resident_mb
 
 CLIENT_TIMEOUT_S = 150.0
@@ -38,18 +39,22 @@ class Load:
         size = f"{self.size // 1024} KiB" if self.size >= 1024 else f"{self.size} B"
         return f"{size}, {self.partitions} partition{'s' if self.partitions > 1 else ''}"
 
+    @property
+    def bytes(self) -> int:
+        return self.size * self.count
+
     def scaled(self, factor: float) -> Load:
         return Load(self.size, max(int(self.count * factor), 10 * self.partitions), self.partitions)
 
 
 LOADS = [
     Load(size, count, partitions)
-    for size, count in ((100, 2_000_000), (1024, 500_000), (100 * 1024, 5_000))
+    for size, count in ((100, 4_000_000), (1024, 1_000_000), (100 * 1024, 10_000))
     for partitions in (1, 6)
 ]
 
 
-RAW_LOADS = [Load(size, count, 1) for size, count in ((16 * 1024, 16_000), (1000 * 1024, 400))]
+RAW_LOADS = [Load(size, count, 1) for size, count in ((16 * 1024, 64_000), (1000 * 1024, 1_000))]
 """Batches by raw sockets: Java's default batch.size, and what librdkafka fills when it is busy."""
 
 
@@ -111,6 +116,7 @@ def throughput(contestant: Contestant, load: Load, round_number: int) -> tuple[T
     with Topic(contestant.bootstrap, f"load-{load.size}-{load.partitions}-{round_number}", load.partitions) as topic:
         for run, extra in (("produce", {"size": load.size}), ("consume", {})):
             reset_peak(pid)
+            warm(2 * load.bytes)
             section = run_client(run, topic=topic.name, **common, **extra)
             runs.append(Throughput(size=load.size, peak_mb=peak_resident_mb(pid), **section))
     produced, consumed = runs
@@ -122,6 +128,7 @@ def raw_throughput(contestant: Contestant, load: Load, round_number: int) -> tup
     pid = contestant.pid
     with Topic(contestant.bootstrap, f"raw-{load.size}-{load.partitions}-{round_number}", load.partitions) as topic:
         reset_peak(pid)
+        warm(2 * load.bytes)
         arguments = {"partitions": load.partitions, "size": load.size, "count": load.count}
         sections = run_client("raw", bootstrap=contestant.bootstrap, pid=pid, topic=topic.name, **arguments)
         peak_mb = peak_resident_mb(pid)
@@ -140,6 +147,7 @@ def java_throughput(contestant: Contestant, load: Load, round_number: int) -> tu
             lambda: java.consume(*where, load.count),
         ):
             reset_peak(pid)
+            warm(2 * load.bytes)
             seconds, client_s, broker_s = measure()
             runs.append(Throughput(load.count, load.size, seconds, client_s, broker_s, peak_resident_mb(pid)))
         produced, consumed = runs

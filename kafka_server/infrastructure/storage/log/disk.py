@@ -27,6 +27,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from kafka_server.application.stored_records import StoredRecords
+from kafka_server.infrastructure.file_bytes import FileBytes
+from kafka_server.infrastructure.page_cache import is_cached
+
 Buffer = bytes | bytearray | memoryview
 
 EMPTY: Final = memoryview(b"")
@@ -53,6 +57,10 @@ class File(Protocol):
 
     def read_cached(self, position: int, size: int) -> memoryview | None:
         """As ``read``, or None when the bytes are not all in memory and reading would wait for the device."""
+
+    def stored(self, position: int, size: int) -> StoredRecords | None:
+        """These bytes, all of which were appended, without reading them; None when some are not in memory, or when
+        nobody can tell."""
 
     def size(self) -> int: ...
 
@@ -196,6 +204,11 @@ class OsFile:
             # Not every file system knows the flag (EOPNOTSUPP); reading plainly is right everywhere.
             return self.read(position, size)
         return memory.toreadonly() if count == size else None
+
+    def stored(self, position: int, size: int) -> StoredRecords | None:
+        if not is_cached(self._descriptor, position, size):
+            return None
+        return FileBytes(self, self._descriptor, position, size)
 
     def size(self) -> int:
         return self._size

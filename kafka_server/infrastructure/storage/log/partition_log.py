@@ -18,6 +18,7 @@ from functools import partial
 from itertools import pairwise
 
 from kafka_server.application.ports import Clock
+from kafka_server.application.stored_records import Records
 from kafka_server.domain.errors import StorageError
 from kafka_server.domain.partition import EpochEntry, Partition
 from kafka_server.domain.topic import Topic
@@ -300,7 +301,7 @@ class DiskPartitionLog:
 
     # ---- read --------------------------------------------------------------------------------------------------------
 
-    def read(self, offset: int, size_max: int, end_offset: int) -> memoryview | Awaitable[memoryview]:
+    def read(self, offset: int, size_max: int, end_offset: int) -> Records | Awaitable[Records]:
         try:
             return self._read(offset, size_max, end_offset, _NOTHING_FETCHED)
         except NotCached as missing:
@@ -308,7 +309,7 @@ class DiskPartitionLog:
         except OSError as error:
             raise StorageError(f"{self.folder} could not be read at offset {offset}: {error}") from error
 
-    def _read(self, offset: int, size_max: int, end_offset: int, fetched: Fetched) -> memoryview:
+    def _read(self, offset: int, size_max: int, end_offset: int, fetched: Fetched) -> Records:
         segments = self._segments
         slot = max(bisect_right(self._base_offsets, offset) - 1, 0)
         # The end of a segment may have been compacted away, and whole segments with it.
@@ -316,7 +317,7 @@ class DiskPartitionLog:
             slot += 1
         return segments[slot].read(offset, size_max, end_offset, fetched)
 
-    async def _read_cold(self, offset: int, size_max: int, end_offset: int, missing: NotCached) -> memoryview:
+    async def _read_cold(self, offset: int, size_max: int, end_offset: int, missing: NotCached) -> Records:
         """Fetches what is missing in a thread and reads again, on the event loop, where the log does not move.
 
         What was fetched is kept for the next try: it can be evicted from the page cache in the meantime.

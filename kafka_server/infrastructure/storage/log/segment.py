@@ -23,6 +23,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 
+from kafka_server.application.stored_records import Records
 from kafka_server.domain.record_batch import HEADER_SIZE, LENGTH_OVERHEAD, MAGIC, BatchHeader, parse_header
 from kafka_server.infrastructure.storage.log import names
 from kafka_server.infrastructure.storage.log.disk import EMPTY, Buffer, Disk, File
@@ -33,6 +34,9 @@ log = logging.getLogger("kafka_server.log")
 RELATIVE_OFFSET_MAX = 2**31 - 1
 _SCAN_SIZE = 16 * 1024
 _MARKS_MAX = 32
+STORED_MIN = 32 * 1024
+"""Reads from this size on are sent from the file itself when they can be: below, a copy is cheaper than asking whether
+all of it is in memory."""
 _WHAT_IT_HOLDS = Struct(">q8xb6xi")
 """Base offset, magic and last offset delta of a batch."""
 
@@ -278,7 +282,7 @@ class Segment:
 
     # ---- reading on the event loop -----------------------------------------------------------------------------------
 
-    def read(self, offset: int, size_max: int, end_offset: int, fetched: Fetched) -> memoryview:
+    def read(self, offset: int, size_max: int, end_offset: int, fetched: Fetched) -> Records:
         """Whole batches from the one that holds ``offset`` on; see ``PartitionLog.read``. Raises NotCached."""
         if self._file is None or self._indexes is None:
             raise NotCached(self, 0, 0)
@@ -288,36 +292,59 @@ class Segment:
         if start >= limit:
             return EMPTY
         wish = min(limit - start, max(size_max, HEADER_SIZE))
+        # What came from a device is not looked for in memory again.
+        if wish >= STORED_MIN and not fetched:
+            stored = self._stored(start, wish, limit)
+            if stored is not None:
+                return stored
         data = self._bytes(start, wish, fetched)
         if wish == limit - start:
             return data
         first_size = int.from_bytes(data[8:12], "big") + LENGTH_OVERHEAD
         if first_size >= wish:
             return data if first_size == wish else self._bytes(start, first_size, fetched)
-        return data[: self._cut(start, data, first_size)]
+        return data[: self._cut(start, start + wish, first_size, data)]
 
-    def _cut(self, start: int, data: memoryview, first_size: int) -> int:
-        """How many of these bytes are whole batches; remembers where the next one starts."""
-        end = start + len(data)
+    def _stored(self, start: int, wish: int, limit: int) -> Records | None:
+        """The same without bringing more than headers into memory; None when that would wait for the device."""
+        stored = self.file.stored(start, wish)
+        if stored is None or wish == limit - start:
+            return stored
+        head = self._bytes(start, LENGTH_OVERHEAD, {})
+        first_size = int.from_bytes(head[8:], "big") + LENGTH_OVERHEAD
+        return self.file.stored(start, self._cut(start, start + wish, first_size, head))
+
+    def _cut(self, start: int, end: int, first_size: int, window: memoryview) -> int:
+        """How many of the bytes between two positions are whole batches, but at least the first one; remembers where the
+        next one starts.
+
+        ``window`` holds as many of them, from ``start`` on, as the caller has read.
+        """
+        begin = start
         if self._tail_positions and end >= self._tail_positions[0]:
             known = self._tail_positions[bisect_left(self._tail_positions, end + 1) - 1]
         else:
             known, last_offset = self._known_indexes()[0].boundary_at_or_below(end - HEADER_SIZE)
             if not self._is_proven and known - start > first_size:
-                base_offset, magic, delta = _WHAT_IT_HOLDS.unpack_from(data, known - start)
-                first_offset = int.from_bytes(data[:8], "big")
+                first_offset = int.from_bytes(window[:8], "big")
+                if known + _WHAT_IT_HOLDS.size > begin + len(window):
+                    window, begin = self._bytes(known, min(_SCAN_SIZE, end - known), {}), known
+                base_offset, magic, delta = _WHAT_IT_HOLDS.unpack_from(window, known - begin)
                 if magic != MAGIC or delta < 0 or not first_offset < base_offset <= last_offset - delta:
                     known = 0  # It is no batch that the index can have meant: all have to be walked through.
-        at = max(known - start, first_size)
-        while at + LENGTH_OVERHEAD <= len(data):
-            after = at + int.from_bytes(data[at + 8 : at + 12], "big") + LENGTH_OVERHEAD
-            if after > len(data):
+        position = max(known, start + first_size)
+        while position + LENGTH_OVERHEAD <= end:
+            at = position - begin
+            if at < 0 or at + LENGTH_OVERHEAD > len(window):
+                window, begin, at = self._bytes(position, min(_SCAN_SIZE, end - position), {}), position, 0
+            after = position + int.from_bytes(window[at + 8 : at + 12], "big") + LENGTH_OVERHEAD
+            if after > end:
                 if len(self._marks) >= _MARKS_MAX:
                     del self._marks[next(iter(self._marks))]
-                self._marks[int.from_bytes(data[at : at + 8], "big")] = start + at
+                self._marks[int.from_bytes(window[at : at + 8], "big")] = position
                 break
-            at = after
-        return at
+            position = after
+        return position - start
 
     def _start_of(self, offset: int, fetched: Fetched) -> int:
         """Position of the first batch that ends at or after ``offset``; the end of the file when there is none."""
