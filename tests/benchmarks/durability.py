@@ -68,7 +68,7 @@ def policies(rounds: int, scale: float) -> list[Table]:
     latency.title = "A sync for every answer: latency and memory"
     rates = [found.units / found.seconds for found in many.values()]
     ratio = [f"{rates[0] / rates[2]:.1f}x"] if peers else []
-    throughput.add("50 producers of 1 KiB, requests/s", *(f"{rate:,.0f}" for rate in rates), *ratio, "")
+    throughput.add("50 producers of 1 KiB, requests/s", *(f"{rate:,.0f}" for rate in rates), *ratio, "", "")
     latency.notes += [f"{each.name}: {each.flush_policy}." for each in contestants]
     latency.notes += [*missing, *run.samples.failures]
     return [throughput, latency]

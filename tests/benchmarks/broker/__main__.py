@@ -154,7 +154,8 @@ def tables_of(contestants: Sequence[Contestant], samples: Samples, missing: Sequ
         f"{'; '.join(about)}.",
         f"Medians of {rounds} rounds; the brokers take turns within each round, and a ratio is the median of the"
         " rounds' ratios. Above 1 we are better.",
-        "client CPU: cores that the client used against our broker; near 1.0 the client, not the broker, is the limit.",
+        "client CPU: cores that the client used against our broker. When its busiest thread is near 1.0, the client and"
+        " not the broker is the limit.",
         "Clients: librdkafka; raw: ready-made batches over one socket, five requests in flight; Java perf tool:"
         " ProducerPerformance and ConsumerPerformance, with the start of their JVM in their CPU but not in their time.",
         *(f"Missing: {reason}" for reason in missing),

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.benchmarks.broker.librdkafka import BulkConsumer, BulkProducer
-from tests.benchmarks.broker.processes import cpu_seconds
+from tests.benchmarks.broker.processes import cpu_seconds, thread_cpu_seconds
 from tests.benchmarks.broker.raw import batch_of, fetch_batches, produce_batches
 
 TIMEOUT_S = 60.0
@@ -35,6 +35,8 @@ class Section:
     seconds: float
     client_cpu_s: float
     broker_cpu_s: float
+    client_thread_s: float
+    """CPU time of the client's busiest thread: when it is near ``seconds``, the client was the limit."""
 
 
 class Stopwatch:
@@ -42,13 +44,14 @@ class Stopwatch:
         self._pid = broker_pid
         self._broker_cpu = cpu_seconds(broker_pid)
         self._client_cpu = time.process_time()
+        self._threads = thread_cpu_seconds()
         self._start = time.perf_counter()
 
     def stop(self, messages: int) -> Section:
         seconds = time.perf_counter() - self._start
-        return Section(
-            messages, seconds, time.process_time() - self._client_cpu, cpu_seconds(self._pid) - self._broker_cpu
-        )
+        client_cpu, broker_cpu = time.process_time() - self._client_cpu, cpu_seconds(self._pid) - self._broker_cpu
+        busiest = max(spent - self._threads.get(thread, 0.0) for thread, spent in thread_cpu_seconds().items())
+        return Section(messages, seconds, client_cpu, broker_cpu, busiest)
 
 
 def produce(bootstrap: str, pid: int, topic: str, partitions: int, size: int, count: int) -> Section:

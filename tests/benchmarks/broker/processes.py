@@ -38,3 +38,12 @@ def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     user, system = int(fields[11]), int(fields[12])
     return (user + system) / _TICKS_PER_SECOND
+
+
+def thread_cpu_seconds() -> dict[str, float]:
+    """CPU time of each thread of this process, by its id."""
+    found = {}
+    for folder in Path("/proc/self/task").iterdir():
+        nanoseconds, _, _ = (folder / "schedstat").read_text().split()
+        found[folder.name] = int(nanoseconds) / 1e9
+    return found

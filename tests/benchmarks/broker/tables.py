@@ -39,7 +39,7 @@ def ratio_of_rounds(ours: Sequence[Throughput], peers: Sequence[Throughput]) -> 
 
 
 def throughput_table(names: Sequence[str], peers: Sequence[str], samples: Samples) -> Table:
-    columns = ["run", *names, *(f"vs {name}" for name in peers), "client CPU"]
+    columns = ["run", *names, *(f"vs {name}" for name in peers), "client CPU", "its busiest thread"]
     table = Table("Throughput in MB/s, acks=all", columns)
     for key, mine in samples.throughput[names[0]].items():
         load, run = key
@@ -47,7 +47,9 @@ def throughput_table(names: Sequence[str], peers: Sequence[str], samples: Sample
         rates = [significant(median(each.rate for each in found)) if found else "-" for found in rounds.values()]
         ratios = [f"{ratio_of_rounds(mine, rounds[name]):.2f}x" if rounds[name] else "-" for name in peers]
         share = median(each.client_cpu_s / each.seconds for each in mine)
-        table.add(f"{run} {load.label}", *rates, *ratios, f"{share:.2f} cores")
+        thread = median(each.client_thread_s / each.seconds for each in mine)
+        busiest = f"{thread:.2f}" if thread else "-"
+        table.add(f"{run} {load.label}", *rates, *ratios, f"{share:.2f} cores", busiest)
     return table
 
 

@@ -20,15 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from tests.benchmarks.broker.contestants import Contestant, available_contestants
 from tests.benchmarks.report import Table, machine, markdown, progress, show, significant, update
 from tests.benchmarks.scale.crowd import Measured
 
 PATIENCE_S = 180
+AT_ONCE = 5_000
+"""Partitions that every broker makes in one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +89,28 @@ def measure(contestant: Contestant, series: Series, size: int, number: int) -> M
     """The same on a topic of its own; each partition has one record when the run is a fetch of all."""
     admin = AdminClient({"bootstrap.servers": contestant.bootstrap, "log_level": 0})
     topic = f"scale-{series.run}-{size}-{number}".replace("_", "-")
-    new = NewTopic(topic, series.arguments(size)["partitions"], 1)
-    admin.create_topics([new], operation_timeout=PATIENCE_S, request_timeout=PATIENCE_S)[topic].result(PATIENCE_S)
+    partitions = series.arguments(size)["partitions"]
     try:
-        await_leaders(admin, topic, new.num_partitions)
+        create(admin, topic, partitions)
+        await_leaders(admin, topic, partitions)
         if series.run == "wide_fetch":
             crowd(contestant, Series("spread", "", "", (), size, True), size, topic)
         return crowd(contestant, series, size, topic)
     finally:
         admin.delete_topics([topic], operation_timeout=PATIENCE_S, request_timeout=PATIENCE_S)[topic].result(PATIENCE_S)
+
+
+def create(admin: AdminClient, topic: str, partitions: int) -> None:
+    """Apache Kafka refuses to make 10,000 partitions at once, so what one request may make is added to."""
+    patience = {"operation_timeout": PATIENCE_S, "request_timeout": PATIENCE_S}
+    try:
+        admin.create_topics([NewTopic(topic, partitions, 1)], **patience)[topic].result(PATIENCE_S)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.POLICY_VIOLATION:
+            raise
+        admin.create_topics([NewTopic(topic, AT_ONCE, 1)], **patience)[topic].result(PATIENCE_S)
+        for count in (*range(2 * AT_ONCE, partitions, AT_ONCE), partitions):
+            admin.create_partitions([NewPartitions(topic, count)], **patience)[topic].result(PATIENCE_S)
 
 
 def await_leaders(admin: AdminClient, topic: str, count: int) -> None:

@@ -315,8 +315,8 @@ class Segment:
         return self.file.stored(start, self._cut(start, start + wish, first_size, head))
 
     def _cut(self, start: int, end: int, first_size: int, window: memoryview) -> int:
-        """How many of the bytes between two positions are whole batches, but at least the first one; remembers where the
-        next one starts.
+        """How many of the bytes between two positions are whole batches, and at least the first one; remembers where
+        the next one starts.
 
         ``window`` holds as many of them, from ``start`` on, as the caller has read.
         """
