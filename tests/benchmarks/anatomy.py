@@ -4,7 +4,8 @@ Owns: taking a request apart. Must never know: other brokers, clients.
 
 Every stage is the broker's own function on its own objects, timed alone and many times; the system calls are timed on a
 pair of loopback sockets and a real segment. ``handled`` is the whole request inside the process - bytes are in the
-buffer, the answer is handed to a transport that keeps nothing - so what the stages do not explain is the row "rest".
+buffer, the answer is handed to something that keeps nothing - so what the stages do not explain of it is the
+connection, the dispatch table and the handler.
 Times are the median of rounds, CPU of one thread. Runs on a broker that is built but listens for nobody.
 """
 
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from kafka_protocol.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
 from kafka_protocol.messages.produce import PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData
@@ -28,8 +30,9 @@ from kafka_server.application.topic_service import NewTopic
 from kafka_server.bootstrap import Broker
 from kafka_server.domain.record_batch import LENGTH_OVERHEAD, PREFIX_SIZE, assigned_prefix, check_client_batch
 from kafka_server.infrastructure.event_loop import new_event_loop
-from kafka_server.infrastructure.network.connection import Connection
+from kafka_server.infrastructure.network.connection import JOIN_MAX, Connection
 from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameReader
+from kafka_server.infrastructure.network.outgoing import Chunk, in_memory, send
 from kafka_server.testing.broker import settings_for_test
 from tests.benchmarks.broker.raw import batch_of, framed
 from tests.benchmarks.report import Table, machine, markdown, show, significant, update
@@ -47,16 +50,10 @@ Stages = dict[str, float]
 
 
 class Nowhere(asyncio.Transport):
-    """A transport that takes every byte and keeps none; the address is one that a client could have."""
+    """A transport of no socket; the address is one that a client could have."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return {"peername": ("127.0.0.1", 50_000), "sockname": ("127.0.0.1", 9092)}.get(name, default)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        pass
-
-    def writelines(self, list_of_data: Any) -> None:
-        pass
 
     def is_closing(self) -> bool:
         return False
@@ -118,14 +115,20 @@ class Subject:
         """Brings a frame to the connection as a transport does: buffer by buffer."""
         bring(frame, lambda: self.connection.get_buffer(-1), self.connection.buffer_updated)
 
-    def answer(self, api_key: int, version: int, body: bytes) -> bytes:
+    def answer(self, api_key: int, version: int, body: bytes) -> list[Chunk]:
         """The body of the broker's answer to a request."""
         route = self.broker.dispatch.lookup(api_key, version)
         assert route is not None
         self.connection.context.api_version = version
         chunks = route.call(self.connection.context, body, 0)
         assert isinstance(chunks, list)
-        return b"".join(bytes(chunk) for chunk in chunks)
+        return chunks
+
+    def handled_us(self, frame: bytes) -> float:
+        """The whole request; what would be written is dropped."""
+        self.connection._descriptor = 0
+        with mock.patch("kafka_server.infrastructure.network.connection.send", lambda descriptor, chunks: ()):
+            return timed(lambda: self.feed(frame), self.count)
 
     def framing_us(self, frame: bytes) -> tuple[float, float]:
         """The frame reader's own time; and the copy into its buffers, which in life is the kernel's."""
@@ -145,20 +148,32 @@ class Subject:
         return max(timed(read, self.count) - copying, 0.0), copying
 
 
-def socket_us(size: int, count: int) -> tuple[float, float]:
-    """CPU of the system calls that bring ``size`` bytes in and out over loopback: (receive, send)."""
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a connection over loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sender = socket.create_connection(listener.getsockname())
         receiver, _ = listener.accept()
-    payload, target = memoryview(bytes(size)), memoryview(bytearray(size))
+    for each in sender, receiver:
+        each.setblocking(False)
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sender, receiver
+
+
+def socket_us(chunks: Sequence[Chunk], count: int) -> tuple[float, float]:
+    """CPU of the system calls that bring these bytes in and out over loopback: (receive, send)."""
+    sender, receiver = pair()
+    size = sum(map(len, chunks))
+    target = memoryview(bytearray(size))
     received, sent = [], []
     with sender, receiver:
         for _ in range(count):
             sending = receiving = at = 0
+            rest = chunks
             while at < size:
                 started = time.thread_time_ns()
-                end = at + sender.send(payload[at:], socket.MSG_DONTWAIT)
+                rest = send(sender.fileno(), rest)
                 middle = time.thread_time_ns()
+                end = size - sum(map(len, rest))
                 while at < end:
                     at += receiver.recv_into(target[at:end])
                 receiving += time.thread_time_ns() - middle
@@ -168,12 +183,21 @@ def socket_us(size: int, count: int) -> tuple[float, float]:
     return statistics.median(received), statistics.median(sent)
 
 
+def written(chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+    """An answer as a connection writes it."""
+    prefix = bytes(8)
+    if sum(map(len, chunks)) > JOIN_MAX:
+        return [prefix, *chunks]
+    return [b"".join((prefix, *map(in_memory, chunks)))]
+
+
 def produce_stages(subject: Subject) -> Stages:
     """A produce of one batch to one partition, acks=all."""
     replica, batch, count = subject.replica, subject.batch, subject.count
     producer = subject.broker.services.producer
     decode = ProduceRequest.codec.decoders[ProduceRequest.codec.index(PRODUCE_VERSION)]
-    answer = ProduceResponse.decode(subject.answer(0, PRODUCE_VERSION, subject.produce_body), PRODUCE_VERSION)
+    chunks = subject.answer(0, PRODUCE_VERSION, subject.produce_body)
+    answer = ProduceResponse.decode(joined(chunks), PRODUCE_VERSION)
     size_max = replica.topic.settings.max_message_bytes
     header = check_client_batch(batch, size_max)
     body = memoryview(batch)[PREFIX_SIZE:]
@@ -196,8 +220,8 @@ def produce_stages(subject: Subject) -> Stages:
     explained = inside["check header and CRC"] + inside["append to the file"]
     inside["producer service"] = max(timed(lambda: producer.append(replica, batch), count) - explained, 0.0)
     inside["encode the answer"] = timed(lambda: ProduceResponse.codec.chunks(answer, PRODUCE_VERSION), count)
-    handled = timed(lambda: subject.feed(frame), count) - copying
-    return whole(inside, handled, socket_us(len(frame), min(count, 500))[0], socket_us(64, 500)[1])
+    handled = subject.handled_us(frame) - copying
+    return whole(inside, handled, socket_us([frame], min(count, 500))[0], socket_us(written(chunks), 500)[1])
 
 
 def fetch_stages(subject: Subject) -> Stages:
@@ -205,8 +229,8 @@ def fetch_stages(subject: Subject) -> Stages:
     count, log = subject.count, subject.replica.log
     decode = FetchRequest.codec.decoders[FetchRequest.codec.index(FETCH_VERSION)]
     body = subject.fetch_body()
-    raw_answer = subject.answer(1, FETCH_VERSION, body)
-    answer = FetchResponse.decode(raw_answer, FETCH_VERSION)
+    chunks = subject.answer(1, FETCH_VERSION, body)
+    answer = FetchResponse.decode(joined(chunks), FETCH_VERSION)
     end_offset = subject.replica.partition.high_watermark
     frame = framed(1, FETCH_VERSION, body)
     framing, copying = subject.framing_us(frame)
@@ -216,8 +240,12 @@ def fetch_stages(subject: Subject) -> Stages:
         "read from the file": timed(lambda: log.read(end_offset - 1, 1 << 20, end_offset), count),
         "encode the answer": timed(lambda: FetchResponse.codec.chunks(answer, FETCH_VERSION), count),
     }
-    handled = timed(lambda: subject.feed(frame), count) - copying
-    return whole(inside, handled, socket_us(len(frame), 500)[0], socket_us(len(raw_answer), min(count, 500))[1])
+    handled = subject.handled_us(frame) - copying
+    return whole(inside, handled, socket_us([frame], 500)[0], socket_us(written(chunks), min(count, 500))[1])
+
+
+def joined(chunks: Sequence[Chunk]) -> bytes:
+    return b"".join(map(in_memory, chunks))
 
 
 def whole(inside: Stages, handled: float, received: float, sent: float) -> Stages:
@@ -253,9 +281,9 @@ COPIES = {
     "receive": "kernel to buffer",
     "framing": "a frame that shared its read with others is copied out",
     "append to the file": "buffer to page cache",
-    "read from the file": "page cache to buffer",
+    "read from the file": "page cache to buffer; none from 32 KiB on",
     "encode the answer": "none: records by reference",
-    "send the answer": "buffer to kernel",
+    "send the answer": "buffer to kernel; none from 32 KiB on",
 }
 """What of the records is copied where."""
 
