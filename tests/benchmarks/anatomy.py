@@ -30,6 +30,7 @@ from kafka_server.application.topic_service import NewTopic
 from kafka_server.bootstrap import Broker
 from kafka_server.domain.record_batch import LENGTH_OVERHEAD, PREFIX_SIZE, assigned_prefix, check_client_batch
 from kafka_server.infrastructure.event_loop import new_event_loop
+from kafka_server.infrastructure.network import connection as network
 from kafka_server.infrastructure.network.connection import JOIN_MAX, Connection
 from kafka_server.infrastructure.network.framing import SCRATCH_SIZE, FrameReader
 from kafka_server.infrastructure.network.outgoing import Chunk, in_memory, send
@@ -89,6 +90,11 @@ def bring(frame: bytes, get_buffer: Callable[[], memoryview], received: Callable
         rest = rest[count:]
 
 
+def nothing_left(descriptor: int, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+    """A socket that takes everything at once."""
+    return ()
+
+
 class Subject:
     """One partition of a broker on disk (flush=os), a connection to it, and the requests that are taken apart."""
 
@@ -127,7 +133,7 @@ class Subject:
     def handled_us(self, frame: bytes) -> float:
         """The whole request; what would be written is dropped."""
         self.connection._descriptor = 0
-        with mock.patch("kafka_server.infrastructure.network.connection.send", lambda descriptor, chunks: ()):
+        with mock.patch.object(network, "send", nothing_left):
             return timed(lambda: self.feed(frame), self.count)
 
     def framing_us(self, frame: bytes) -> tuple[float, float]:

@@ -36,7 +36,7 @@ from tests.peers import PeerMissingError
 GIB = 1 << 30
 BATCH = 1000 * 1024
 MANY = Series("producers", "", "producers", (50,), 10_000)
-LOADS = [Load(1024, 100_000, 1), Load(1024, 100_000, 6), Load(100 * 1024, 2000, 6)]
+LOADS = [Load(1024, 400_000, 1), Load(1024, 400_000, 6), Load(100 * 1024, 4_000, 6)]
 
 
 def policies(rounds: int, scale: float) -> list[Table]:

@@ -13,8 +13,8 @@ whatever was not synced. What the real one promises, and no more:
 How stored bytes get to a reader was measured (``python -m tests.benchmarks.reads``; CPU seconds per GiB over loopback,
 sender + receiver, each piece asked for, Linux 6, two cores): in pieces of 1 MiB preadv with RWF_NOWAIT into memory that
 is used again 0.30 + 0.12, mmap 0.27 + 0.13, sendfile 0.16 + 0.14; in pieces of 16 KiB all within a tenth. preadv says
-"not in memory" instead of making the event loop wait for the device; before sendfile ``cachestat`` is asked. A read error
-or a truncation under a mapping kills the process (SIGBUS), so there is none.
+"not in memory" instead of making the event loop wait for the device; before sendfile ``cachestat`` is asked. A read
+error or a truncation under a mapping kills the process (SIGBUS), so there is none.
 """
 
 from __future__ import annotations
