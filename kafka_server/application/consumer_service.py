@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from kafka_server.application.explain import EXPLAIN
-from kafka_server.application.fetch_values import FetchQuery, FetchTarget, ReadResult
+from kafka_server.application.fetch_values import NOTHING, FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.ports import Clock, Timer
 from kafka_server.application.replica_manager import ReplicaManager
 from kafka_server.application.stored_records import RECORDS, Records, in_memory
@@ -214,15 +214,20 @@ class ConsumerService:
         else:
             cls._take(query, reading, result, records)
 
-    @staticmethod
-    def _take(query: FetchQuery, reading: _Pass, result: ReadResult, records: Records) -> None:
+    @classmethod
+    def _take(cls, query: FetchQuery, reading: _Pass, result: ReadResult, records: Records) -> None:
         """Adds the bytes of one partition. Only the first batch of the whole answer may exceed the limits (KIP-74)."""
         size = len(records)
         if reading.size and size > min(result.target.size_max, reading.left):
             return
         result.records = records
         if query.read_committed:
-            result.aborted = _aborted_within(result)
+            try:
+                result.aborted = _aborted_within(result)
+            except StorageError as error:
+                result.records = NOTHING
+                cls._refuse(reading, result, error)
+                return
         reading.size += size
         reading.left -= size
 
@@ -323,7 +328,10 @@ def _aborted_within(result: ReadResult) -> Sequence[AbortedTransaction]:
 def _explain(query: FetchQuery, reading: _Pass) -> None:
     for result in reading.results:
         if result.records and result.replica:
-            count = sum(header.record_count for header, _ in iterate_batches(in_memory(result.records)))
+            try:
+                count = sum(header.record_count for header, _ in iterate_batches(in_memory(result.records)))
+            except StorageError:
+                continue  # Whoever writes the answer meets the same and says so.
             log.log(
                 EXPLAIN,
                 "Consumer %s fetched %d messages from %s-%d, starting at offset %d",

@@ -10,7 +10,7 @@ from kafka_server.application.stored_records import Records
 from kafka_server.domain.aborted_transactions import AbortedTransaction
 from kafka_server.domain.partition import EpochEnd
 
-_NOTHING = memoryview(b"")
+NOTHING = memoryview(b"")
 
 
 class FetchTarget:
@@ -93,7 +93,7 @@ class ReadResult:
         self.last_stable_offset = -1
         self.log_start_offset = -1
         self.diverging: EpochEnd | None = None
-        self.records: Records = _NOTHING
+        self.records: Records = NOTHING
         self.aborted: Sequence[AbortedTransaction] = ()
         """What a reader of committed data has to leave out: the aborted transactions that have records among those
         that were read, by their first offset. Taken together with the records, because the partition forgets them

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kafka_server.domain.errors import StorageError
+
 
 class StoredRecords:
     """Whole batches that stay where their log keeps them until an answer is written: whoever sends them may be able to
@@ -23,5 +25,10 @@ RECORDS = (memoryview, StoredRecords)
 
 
 def in_memory(records: Records) -> memoryview:
-    """For those who look into batches. Raises OSError."""
-    return records if isinstance(records, memoryview) else records.view()
+    """For those who look into batches. Raises StorageError."""
+    if isinstance(records, memoryview):
+        return records
+    try:
+        return records.view()
+    except OSError as error:
+        raise StorageError(f"Stored batches could not be read: {error}") from error

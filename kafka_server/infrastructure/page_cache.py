@@ -34,13 +34,12 @@ def _count() -> Callable[[int, int, int], int] | None:
     call = ctypes.CDLL(None, use_errno=True).syscall
     call.restype = ctypes.c_long
     call.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint)
-    # The event loop is the only caller, so one pair of structs serves all calls.
-    extent = (ctypes.c_uint64 * 2)()
-    found = (ctypes.c_uint64 * 5)()  # in memory, dirty, under way to the device, evicted, evicted lately
-    extent_at, found_at = ctypes.addressof(extent), ctypes.addressof(found)
+    extent_type = ctypes.c_uint64 * 2
+    found_type = ctypes.c_uint64 * 5  # in memory, dirty, under way to the device, evicted, evicted lately
 
     def count(descriptor: int, position: int, size: int) -> int:
-        extent[0], extent[1] = position, size
-        return found[0] if call(_CACHESTAT, descriptor, extent_at, found_at, 0) == 0 else -1
+        extent, found = extent_type(position, size), found_type()
+        refused = call(_CACHESTAT, descriptor, ctypes.addressof(extent), ctypes.addressof(found), 0)
+        return -1 if refused else found[0]
 
     return count

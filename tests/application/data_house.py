@@ -83,9 +83,9 @@ class DataHouse:
         query = FetchQuery(targets, wait_ms, size_min, size_max, committed, uses_topic_ids)
         return self.consumer.fetch(query, lambda results: results)
 
-    def read(self, *targets: FetchTarget, size_max: int = 1 << 20) -> list[ReadResult]:
+    def read(self, *targets: FetchTarget, size_max: int = 1 << 20, committed: bool = False) -> list[ReadResult]:
         """A fetch that does not wait."""
-        results = self.fetch(*targets, size_max=size_max)
+        results = self.fetch(*targets, size_max=size_max, committed=committed)
         assert isinstance(results, list)
         return results
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
 
 from kafka_server.application.explain import EXPLAIN
 from kafka_server.application.fetch_values import FetchQuery, FetchTarget, ReadResult
 from kafka_server.application.ports import LogRepository, PartitionLog
+from kafka_server.application.stored_records import StoredRecords
 from kafka_server.domain.aborted_transactions import AbortedTransaction
 from kafka_server.domain.errors import (
     FencedLeaderEpoch,
@@ -365,6 +367,34 @@ async def test_a_reader_whose_partition_cannot_be_read_does_not_fail_the_produce
     assert house.append(replica, batch()).base_offset == 0
     (result,) = await poll
     assert result.error_code == StorageError.code
+
+
+class Evicted(StoredRecords):
+    """Was in memory when the log was asked, and cannot be brought back."""
+
+    def __len__(self) -> int:
+        return 50_000
+
+    def view(self) -> memoryview:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+class EvictedLog(MemoryPartitionLog):
+    def read(self, offset: int, size_max: int, end_offset: int) -> StoredRecords:  # type: ignore[override]  # the port allows it
+        return Evicted()
+
+
+async def test_stored_records_that_cannot_be_looked_into_are_an_error_of_their_partition(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    house = await house_with_aborted_records(FirstIs(EvictedLog))
+    with caplog.at_level(EXPLAIN):
+        unread, other = house.read(target(index=0), target(index=1), committed=True)
+        assert (unread.error_code, unread.high_watermark, len(unread.records)) == (StorageError.code, -1, 0)
+        assert (other.error_code, len(messages_in(other.records))) == (0, 4)
+
+        passed_on, _ = house.read(target(index=0), target(index=1))
+        assert (passed_on.error_code, len(passed_on.records)) == (0, 50_000)
 
 
 async def test_a_learner_reads_what_a_consumer_fetched(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -49,3 +51,21 @@ def test_what_was_evicted_is_not_sent_from_the_file(path: str) -> None:
 def test_a_kernel_that_cannot_tell_means_that_bytes_are_read(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_cache, "_count", lambda: None)
     assert OsDisk().open(path).stored(0, SIZE) is None
+
+
+def test_brokers_in_several_threads_of_one_process_do_not_get_each_others_answers(path: str, tmp_path: Path) -> None:
+    empty = os.open(tmp_path / "empty", os.O_RDWR | os.O_CREAT)
+    descriptor = os.open(path, os.O_RDWR)
+
+    begin = Barrier(2)
+
+    def ask(of: int, expected: bool) -> bool:
+        begin.wait()
+        return all(page_cache.is_cached(of, 0, SIZE) is expected for _ in range(20_000))
+
+    with ThreadPoolExecutor(2) as threads:
+        there, missing = threads.submit(ask, descriptor, True), threads.submit(ask, empty, False)
+        assert there.result()
+        assert missing.result()
+    os.close(descriptor)
+    os.close(empty)

@@ -201,3 +201,22 @@ async def test_a_file_system_without_sendfile_is_read(
         peer = await bench.connect()
         await peer.send(request(PREPARED))
         assert await received(peer) == digest(chunks)
+
+
+async def test_a_process_without_a_free_descriptor_cuts_the_answer_off_and_says_so(
+    start: Start, file: LogFile, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with start() as bench:
+        bench.dispatch.prepared = [file.part(0, LARGE)]
+        peer = await bench.connect()
+        monkeypatch.setattr(os, "dup", refuse)
+        with caplog.at_level(logging.WARNING):
+            await peer.send(request(PREPARED))
+            await until(lambda: bench.server.connection_count() == 0)
+        assert "was cut off: [Errno 24] Too many open files" in caplog.text
+        other = await bench.connect()
+        await other.send(request(ECHO, b"still here"))
+        assert (await other.receive())[1] == b"still here"

@@ -8,7 +8,7 @@ until then, which is what keeps answers in order (behaviour: one request at a ti
 ``_blocked`` holds the reasons why no further request may be handled, as bits::
 
     PENDING     the answer to a request is awaited
-    CONGESTED   the peer does not read what we wrote, the transport's buffer is above its high water mark
+    CONGESTED   the peer does not read what we wrote: the socket does not take the rest of an answer
     MUTED       the client exceeded a quota (KIP-219: the answer goes out at once, then the channel is silent)
     YIELDED     many requests came in one read; others get their turn first
     CLOSING     nothing will be handled any more
@@ -339,13 +339,12 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.writelines([in_memory(chunk) for chunk in out])
                 return
             rest = send(self._descriptor, out)
+            if rest:
+                self._rest = Rest(self._shared.loop, self._descriptor, rest, self._written)
+                self._blocked |= CONGESTED
+                self._count_unsent(self._rest.size_in_memory)
         except OSError as error:
             self._unwritable(error)
-            return
-        if rest:
-            self._rest = Rest(self._shared.loop, self._descriptor, rest, self._written)
-            self._blocked |= CONGESTED
-            self._count_unsent(self._rest.size_in_memory)
 
     def _written(self, failure: OSError | None) -> None:
         """The rest is gone, or cannot be written."""
