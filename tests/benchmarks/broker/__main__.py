@@ -159,8 +159,8 @@ def tables_of(contestants: Sequence[Contestant], samples: Samples, missing: Sequ
         "Clients: librdkafka; raw: ready-made batches over one socket, five requests in flight; Java perf tool:"
         " ProducerPerformance and ConsumerPerformance, with the start of their JVM in their CPU but not in their time.",
         "Before each run as much memory is touched as it will take, because memory that is new to a virtual machine"
-        " costs more than any broker does with it; files of deleted topics go after a second instead of a minute. All else"
-        " is left at its default.",
+        " costs more than any broker does with it; files of deleted topics go after a second instead of a minute."
+        " All else is left at its default.",
         *(f"Missing: {reason}" for reason in missing),
         *(f"Failed: {failure}" for failure in samples.failures),
     ]
