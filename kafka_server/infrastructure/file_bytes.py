@@ -8,6 +8,8 @@ from typing import Protocol
 
 from kafka_server.application.stored_records import StoredRecords
 
+_READ_MAX = 1 << 20
+"""What is read at a time where the kernel cannot send it: a socket takes no more, and the rest would be read again."""
 _CANNOT = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """What sendfile says of a file system that does not support it."""
 
@@ -33,10 +35,7 @@ class FileBytes(StoredRecords):
         return self._size
 
     def view(self) -> memoryview:
-        found = self._file.read(self._position, self._size)
-        if len(found) != self._size:
-            raise self._too_short()
-        return found
+        return self._read(self._size)
 
     def after(self, count: int) -> FileBytes:
         """What is left when the first ``count`` bytes are gone."""
@@ -50,10 +49,16 @@ class FileBytes(StoredRecords):
         except OSError as error:
             if error.errno not in _CANNOT:
                 raise
-            return os.write(socket, self.view())
+            return os.write(socket, self._read(min(self._size, _READ_MAX)))
         if not count:
             raise self._too_short()
         return count
+
+    def _read(self, size: int) -> memoryview:
+        found = self._file.read(self._position, size)
+        if len(found) != size:
+            raise self._too_short()
+        return found
 
     def _too_short(self) -> OSError:
         return OSError(errno.EIO, f"A log file ended before byte {self._position + self._size}")

@@ -9,7 +9,7 @@ import pytest
 from kafka_server.application.stored_records import StoredRecords, in_memory
 from kafka_server.domain.record_batch import assigned_prefix, parse_header
 from kafka_server.infrastructure.storage.log import segment as segment_module
-from kafka_server.infrastructure.storage.log.segment import Fetched, NotCached, Segment
+from kafka_server.infrastructure.storage.log.segment import STORED_MIN, Fetched, NotCached, Segment
 from tests.crash.sim_disk import SimDisk
 from tests.domain.batches import batch, messages
 
@@ -97,3 +97,18 @@ def test_a_read_from_the_file_ends_where_a_read_into_memory_does(
         stored = segment.read(offset, size_max, end_offset, {})
         assert not len(stored) or isinstance(stored, StoredRecords)
         assert bytes(in_memory(stored)) == bytes(in_memory(copied))
+
+
+def test_a_large_cold_read_is_fetched_in_one_go_and_not_header_by_header() -> None:
+    disk = SimDisk()
+    disk.make_folder(FOLDER)
+    segment = Segment(disk, FOLDER, BASE, index_interval_bytes=PLENTY)
+    large = bytes(8) + (STORED_MIN - 12).to_bytes(4, "big") + bytes(STORED_MIN - 12)
+    for at in range(3):
+        segment.append((large,), STORED_MIN, BASE + at, -1, 0)
+    disk.is_cold = True
+    with pytest.raises(NotCached) as missing:
+        segment.read(BASE, 2 * STORED_MIN + 100, BASE + 3, {})
+    fetched: Fetched = {}
+    missing.value.fetch(fetched)
+    assert len(segment.read(BASE, 2 * STORED_MIN + 100, BASE + 3, fetched)) == 2 * STORED_MIN

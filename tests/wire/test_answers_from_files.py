@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -196,11 +197,13 @@ async def test_a_file_system_without_sendfile_is_read(
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(os, "sendfile", refuse)
+    read = mock.Mock(side_effect=file.read)
     async with start() as bench:
-        chunks = bench.dispatch.prepared = [b"head", file.part(0, LARGE)]
+        bench.dispatch.prepared = [b"head", FileBytes(mock.Mock(read=read), -1, 0, LARGE)]
         peer = await bench.connect()
         await peer.send(request(PREPARED))
-        assert await received(peer) == digest(chunks)
+        assert await received(peer) == digest([b"head", file.part(0, LARGE)])
+    assert max(size for (_, size), _ in read.call_args_list) <= MIB  # not all of it again for each piece that fits
 
 
 async def test_a_process_without_a_free_descriptor_cuts_the_answer_off_and_says_so(

@@ -33,12 +33,12 @@ def send(descriptor: int, chunks: Sequence[Chunk]) -> Sequence[Chunk]:
     """Writes to a socket that does not block, in order, and returns what it did not take. Raises OSError."""
     if len(chunks) == 1:
         only = chunks[0]
-        if only.__class__ is not FileBytes:
+        if not isinstance(only, FileBytes):
             try:
-                count = os.write(descriptor, only)  # type: ignore[arg-type]  # the line above says what it is
+                count = os.write(descriptor, only)
             except BlockingIOError:
                 return chunks
-            return () if count == len(only) else (memoryview(only)[count:],)  # type: ignore[arg-type]
+            return () if count == len(only) else (memoryview(only)[count:],)
     return _send_all(descriptor, chunks)
 
 

@@ -307,12 +307,15 @@ class Segment:
 
     def _stored(self, start: int, wish: int, limit: int) -> Records | None:
         """The same without bringing more than headers into memory; None when that would wait for the device."""
-        stored = self.file.stored(start, wish)
-        if stored is None or wish == limit - start:
-            return stored
-        head = self._bytes(start, LENGTH_OVERHEAD, {})
-        first_size = int.from_bytes(head[8:], "big") + LENGTH_OVERHEAD
-        return self.file.stored(start, self._cut(start, start + wish, first_size, head))
+        size = wish
+        if wish < limit - start:
+            try:
+                head = self._bytes(start, LENGTH_OVERHEAD, {})
+                first_size = int.from_bytes(head[8:], "big") + LENGTH_OVERHEAD
+                size = self._cut(start, start + wish, first_size, head)
+            except NotCached:  # Header by header, a thread would be sent for each; the caller fetches all in one go.
+                return None
+        return self.file.stored(start, size)
 
     def _cut(self, start: int, end: int, first_size: int, window: memoryview) -> int:
         """How many of the bytes between two positions are whole batches, and at least the first one; remembers where
